@@ -1,0 +1,136 @@
+"""A file that appears whole under its name or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from typing import Any
+
+PathLike = str | os.PathLike[str]
+
+
+class AtomicFile:
+    """A temporary sibling of `path`, written front to back, that takes the name when it is committed.
+
+    Symbolic links are followed: the file a link points to is replaced. The mode is that of the file replaced, or
+    what the umask leaves of 0666.
+
+    Raises:
+        OSError: From the system call that failed, with `path` as its file name. IsADirectoryError for a directory,
+            and OSError (EINVAL) for a target that exists and is no regular file.
+    """
+
+    def __init__(self, path: PathLike, *, durable: bool = True) -> None:
+        self.name = os.fspath(path)
+        self.position = 0
+        self._durable = durable
+        self._target = os.path.realpath(self.name)
+        self._open = True
+        with _naming(self.name):
+            mode = self._replaced_mode()
+            folder, base = os.path.split(self._target)
+            self._temporary = os.path.join(folder, f".{base[:200]}.{secrets.token_hex(4)}.tmp")
+            flags = (
+                os.O_WRONLY
+                | os.O_CREAT
+                | os.O_EXCL
+                | getattr(os, "O_CLOEXEC", 0)
+                | getattr(os, "O_BINARY", 0)
+            )
+            self._fd = os.open(self._temporary, flags, 0o666)
+            try:
+                if mode is not None:
+                    os.chmod(self._temporary, mode)
+            except OSError:
+                self.abort()
+                raise
+
+    def _replaced_mode(self) -> int | None:
+        try:
+            found = os.stat(self._target)
+        except FileNotFoundError:
+            return None
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return stat.S_IMODE(found.st_mode)
+
+    def write(self, data: Any) -> None:
+        """Append all bytes of a buffer, however short the system's writes are."""
+        view = memoryview(data)
+        if view.nbytes == 0:
+            return
+        view = view.cast("B")
+        with _naming(self.name):
+            while view.nbytes:
+                written = os.write(self._fd, view)
+                self.position += written
+                view = view[written:]
+
+    def commit(self) -> None:
+        """Give the file its name. With `durable`, its bytes and then its name are on disk on return.
+
+        A failed fsync is not retried: the kernel may have dropped the pages (it would then report success).
+        """
+        try:
+            with _naming(self.name):
+                if self._durable:
+                    os.fsync(self._fd)
+                self._close()
+                os.replace(self._temporary, self._target)
+        except BaseException:
+            self.abort()
+            raise
+        self._open = False
+        if self._durable:
+            with _naming(self.name):
+                _sync_folder(os.path.dirname(self._target))
+
+    def abort(self) -> None:
+        """Remove the temporary file; the target stays as it was. Does nothing after `commit`."""
+        if not self._open:
+            return
+        self._open = False
+        with contextlib.suppress(OSError):
+            self._close()
+        with contextlib.suppress(OSError):
+            os.unlink(self._temporary)
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __enter__(self) -> AtomicFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is None:
+            self.commit()
+        else:
+            self.abort()
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Put the caller's file name into an OSError instead of the temporary one."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = path, None
+        raise
+
+
+def _sync_folder(folder: str) -> None:
+    if os.name == "nt":  # a directory cannot be opened for fsync there
+        return
+    fd = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

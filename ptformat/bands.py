@@ -1,0 +1,56 @@
+"""An array's elements in logical (C) order, a bounded piece at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .dtypes import Array, DType, pack
+
+BAND_BYTES = 8 * 2**20
+
+
+def bands(array: Array, limit: int = BAND_BYTES) -> Iterator[Array]:
+    """C-contiguous pieces of at most `limit` bytes that together are the array in logical order.
+
+    Args:
+        array: Any shape, any strides. A contiguous one is cut without a copy.
+        limit: Bytes; a single element may exceed it.
+
+    Yields:
+        1-D arrays of the array's dtype.
+    """
+    if array.size == 0:
+        return
+    if array.flags.c_contiguous:
+        flat = array.reshape(-1)
+        step = max(1, limit // array.itemsize)
+        for start in range(0, flat.size, step):
+            yield flat[start : start + step]
+    elif array.nbytes <= limit:
+        yield np.ascontiguousarray(array).reshape(-1)
+    else:
+        row = array.nbytes // len(array)
+        if row > limit:
+            for part in array:
+                yield from bands(part, limit)
+        else:
+            step = limit // row
+            for start in range(0, len(array), step):
+                yield np.ascontiguousarray(array[start : start + step]).reshape(-1)
+
+
+def byte_pieces(array: Array, dtype: DType, limit: int = BAND_BYTES) -> Iterator[memoryview]:
+    """The stored bytes of an array, in pieces of about `limit` bytes: little-endian, sub-byte elements packed."""
+    if (
+        dtype.bits < 8
+    ):  # a band must end on a whole byte: at most 8 elements, and they take a byte each in memory
+        flat = np.ascontiguousarray(array).reshape(-1)
+        for start in range(0, flat.size, limit // 8 * 8):
+            yield pack(flat[start : start + limit // 8 * 8], dtype).data
+        return
+    for band in bands(array, limit):
+        if band.dtype != dtype.numpy:  # the other byte order
+            band = band.astype(dtype.numpy)
+        yield pack(band, dtype).data

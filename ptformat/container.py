@@ -1,0 +1,116 @@
+"""The container (spec section 2): preamble, trailer, and the offsets that follow from order and alignment."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import xxhash
+
+from .errors import FormatError
+from .limits import ALIGN, MAX_FILE_BYTES, PAGE_ALIGN, PAGE_ALIGN_FROM
+
+MAGIC = b"\x89PTF\r\n\x1a\n"
+MAJOR, MINOR = 1, 0
+FRAME_BYTES = 64  # of the preamble and of the trailer
+FLAG_ZSTD_INDEX = 1
+_TRAILER = struct.Struct("<4QI2HQ")
+PREAMBLE = struct.pack("<8s2H52x", MAGIC, MAJOR, MINOR)
+
+checksum = xxhash.xxh3_64_intdigest
+
+
+@dataclass(frozen=True, slots=True)
+class Trailer:
+    """The facts of the last 64 bytes, all in bytes but for `index_sum`, `flags` and the version."""
+
+    index_offset: int
+    index_stored: int
+    index_decoded: int
+    index_sum: int
+    flags: int
+    file_length: int
+
+    def pack(self) -> bytes:
+        """The 64 bytes."""
+        facts = (self.index_offset, self.index_stored, self.index_decoded, self.index_sum, self.flags)
+        head = _TRAILER.pack(*facts, MAJOR, MINOR, self.file_length)
+        return head + struct.pack("<Q8s", checksum(head), MAGIC)
+
+
+def parse_frame(data: memoryview) -> Trailer:
+    """Check preamble and trailer of a whole file.
+
+    Raises:
+        FormatError: In this order: MAGIC, TRUNCATED, VERSION, NONZERO (preamble); TRUNCATED, CHECKSUM, VERSION,
+            FEATURE, TRUNCATED, EXTENT (trailer).
+    """
+    size = len(data)
+    if data[:8] != MAGIC[: min(8, size)] or size == 0:
+        raise FormatError(
+            "MAGIC", f"the file begins with {bytes(data[:8]).hex() or 'nothing'}, not {MAGIC.hex()}"
+        )
+    if size < 2 * FRAME_BYTES:
+        raise FormatError("TRUNCATED", f"{size} bytes, a file has at least {2 * FRAME_BYTES}")
+    version = struct.unpack_from("<2H", data, 8)
+    if version[0] != MAJOR:
+        raise FormatError("VERSION", f"version {version[0]}.{version[1]}, this reader knows {MAJOR}.x")
+    if any(data[12:FRAME_BYTES]):
+        raise FormatError("NONZERO", "bytes 12 to 63 of the preamble are not all zero")
+    return _parse_trailer(data, version)
+
+
+def _parse_trailer(data: memoryview, version: tuple[int, ...]) -> Trailer:
+    size = len(data)
+    start = size - FRAME_BYTES
+    tail = data[start:]
+    if tail[56:] != MAGIC:
+        raise FormatError(
+            "TRUNCATED", f"the last 8 bytes are {bytes(tail[56:]).hex()}, not the magic {MAGIC.hex()}"
+        )
+    *facts, major, minor, length = _TRAILER.unpack_from(tail)
+    (stored,) = struct.unpack_from("<Q", tail, 48)
+    computed = checksum(tail[:48])
+    if stored != computed:
+        raise FormatError("CHECKSUM", f"trailer: xxh3 {stored:016x} stored, {computed:016x} computed")
+    if (major, minor) != version:
+        raise FormatError("VERSION", f"trailer says {major}.{minor}, preamble {version[0]}.{version[1]}")
+    trailer = Trailer(*facts, length)
+    if trailer.flags & ~FLAG_ZSTD_INDEX:
+        raise FormatError("FEATURE", f"trailer flags {trailer.flags:#x}: only bit 0 is known")
+    if length > size:
+        raise FormatError("TRUNCATED", f"{size} bytes, the trailer says {length}")
+    if length < size:
+        raise FormatError(
+            "EXTENT", f"{size} bytes, the trailer says {length}: something was put before or after"
+        )
+    if trailer.index_offset < FRAME_BYTES or trailer.index_offset + trailer.index_stored != start:
+        where = f"offset {trailer.index_offset}, {trailer.index_stored} bytes"
+        raise FormatError("EXTENT", f"index at {where} does not end at the trailer ({start})")
+    return trailer
+
+
+def align(position: int, decoded: int) -> int:
+    """Where a tensor of `decoded` bytes starts if the bytes before it end at `position`."""
+    step = PAGE_ALIGN if decoded >= PAGE_ALIGN_FROM else ALIGN
+    return (position + step - 1) & -step
+
+
+def offsets(decoded: Iterable[int], stored: Iterable[int]) -> tuple[list[int], int]:
+    """Start of every tensor, from its decoded and stored bytes in index order, and where the last one ends.
+
+    Raises:
+        FormatError: LIMIT, when the end passes the largest file.
+    """
+    starts = []
+    position = FRAME_BYTES
+    for size, held in zip(decoded, stored, strict=True):
+        position = align(position, size)
+        starts.append(position)
+        position += held
+    if position > MAX_FILE_BYTES:
+        raise FormatError(
+            "LIMIT", f"the tensors end at {position}, a file has at most {MAX_FILE_BYTES} bytes"
+        )
+    return starts, position

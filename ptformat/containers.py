@@ -1,0 +1,231 @@
+"""Python containers <-> entries: what a dict, list, tuple or namedtuple is in the tree (spec sections 3.5 and 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import dtypes, paths
+from .dtypes import Array
+from .errors import FormatError
+from .paths import Segments
+from .tree import Alias, Entry, Node, TensorInfo, Value
+
+# Gives a leaf's array, or NotImplemented for an object that is no tensor.
+AsArray = Callable[[Any, str], Any]
+
+
+class Record(tuple[Any, ...]):
+    """A namedtuple as read from a file: a tuple whose items have names too. No class is imported to make it.
+
+    Attributes:
+        _fields: The names, in order.
+        _class: The class it was saved from, as text, or None.
+    """
+
+    _fields: tuple[str, ...]
+    _class: str | None
+
+    def __new__(cls, fields: Sequence[str], items: Sequence[Any], class_: str | None = None) -> Record:
+        """A record of `items` called `fields`."""
+        record = super().__new__(cls, items)
+        record._fields = tuple(fields)
+        record._class = class_
+        return record
+
+    def __getattr__(self, name: str) -> Any:
+        fields = self.__dict__.get("_fields", ())
+        if name in fields:
+            return self[fields.index(name)]
+        raise AttributeError(f"no field {name!r}, there are {', '.join(fields)}")
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={item!r}" for name, item in zip(self._fields, self, strict=True))
+        return f"{(self._class or 'Record').rpartition('.')[2]}({shown})"
+
+
+def numpy_array(leaf: Any, where: str) -> Any:
+    """An ndarray or NumPy scalar as an array; NotImplemented for anything else.
+
+    Raises:
+        FormatError: TYPE for a masked or structured array, which the format cannot hold.
+    """
+    if isinstance(leaf, np.ma.MaskedArray):
+        raise FormatError("TYPE", f"{where}: a masked array; save its data and its mask", path=where)
+    return np.asarray(leaf) if isinstance(leaf, (np.ndarray, np.generic)) else NotImplemented
+
+
+def flatten(tree: Any, as_array: AsArray = numpy_array) -> Iterator[tuple[Entry, Array | None]]:
+    """The entries of a tree of containers, with the array of each tensor.
+
+    A mapping whose keys hold dots is flat; one whose keys are not all strings lists them. One array object at two
+    places is a tie: the second is an alias. Equal arrays are not.
+
+    Raises:
+        FormatError: TYPE for an object that is neither container, tensor nor value; PATH for a key that no path can
+            hold.
+    """
+    yield from _Flattening(as_array).walk(tree, ())
+
+
+class _Flattening:
+    def __init__(self, as_array: AsArray) -> None:
+        self.as_array = as_array
+        self.seen: dict[int, tuple[Any, str]] = {}  # id -> the object, kept alive so that ids stay unique
+        self.open: set[int] = set()
+
+    def walk(self, tree: Any, at: Segments, in_flat: bool = False) -> Iterator[tuple[Entry, Array | None]]:
+        path = paths.render(at)
+        if tree is None or type(tree) in (bool, int, float, str, bytes):
+            yield Value(path, tree), None
+            return
+        if not isinstance(tree, (Mapping, list, tuple)):
+            yield self.leaf(tree, path)
+            return
+        if id(tree) in self.open:
+            raise FormatError("TYPE", f"{path or 'the root'!r}: a container that contains itself", path=path)
+        self.open.add(id(tree))
+        if isinstance(tree, Mapping):
+            yield from self.mapping(tree, at, path, in_flat)
+        else:
+            yield from self.sequence(tree, at, path)
+        self.open.discard(id(tree))
+
+    def leaf(self, leaf: Any, path: str) -> tuple[Entry, Array | None]:
+        array = self.as_array(leaf, path)
+        if array is NotImplemented:
+            kind = f"{type(leaf).__module__}.{type(leaf).__qualname__}"
+            raise FormatError(
+                "TYPE", f"{path or 'the root'!r}: a {kind} is no tensor, value or container", path=path
+            )
+        if isinstance(array, Alias):
+            return array, None
+        if isinstance(leaf, np.ndarray):
+            if id(leaf) in self.seen:
+                return Alias(path, self.seen[id(leaf)][1]), None
+            self.seen[id(leaf)] = leaf, path
+        return TensorInfo(path, dtypes.of(array.dtype, path).name, array.shape), array
+
+    def mapping(
+        self, tree: Mapping[Any, Any], at: Segments, path: str, in_flat: bool
+    ) -> Iterator[tuple[Entry, Array | None]]:
+        if not all(type(key) is str for key in tree):
+            keys = [_plain_key(key, path) for key in tree]
+            yield Node(path, "keys", keys=tuple(keys)), None
+            for key, label in zip(tree, _labels(keys), strict=True):
+                yield from self.walk(tree[key], (*at, label))
+        elif any("." in key for key in tree):
+            yield Node(path, "flat"), None
+            for key, segments in paths.split_flat(tree).items():
+                yield from self.walk(tree[key], (*at, *segments), in_flat=True)
+        else:
+            if not tree or in_flat:
+                yield Node(path, "map"), None
+            for key in tree:
+                yield from self.walk(tree[key], (*at, key))
+
+    def sequence(self, tree: Sequence[Any], at: Segments, path: str) -> Iterator[tuple[Entry, Array | None]]:
+        fields = getattr(tree, "_fields", None)
+        if isinstance(tree, list):
+            yield Node(path, "list"), None
+        elif fields is None:
+            yield Node(path, "tuple"), None
+        else:
+            kind = type(tree)
+            name = tree._class if isinstance(tree, Record) else f"{kind.__module__}.{kind.__qualname__}"
+            yield Node(path, "namedtuple", class_=name), None
+        for label, item in zip(fields or map(str, range(len(tree))), tree, strict=True):
+            yield from self.walk(item, (*at, label))
+
+
+def _plain_key(key: Any, path: str) -> Any:
+    if key is None or type(key) in (bool, int, float, str, bytes):
+        return key
+    if type(key) is tuple:
+        return tuple(_plain_key(part, path) for part in key)
+    raise FormatError("TYPE", f"{path or 'the root'!r}: key {key!r} of type {type(key).__name__}", path=path)
+
+
+def _labels(keys: Sequence[Any]) -> list[str]:
+    """A unique segment for each key: its text, and `~2`, `~3`, … behind one that is taken."""
+    taken: set[str] = set()
+    result = []
+    for key in keys:
+        text = label = _label(key)
+        count = 1
+        while label in taken:
+            count += 1
+            label = f"{text}~{count}"
+        taken.add(label)
+        result.append(label)
+    return result
+
+
+def _label(key: Any) -> str:
+    if isinstance(key, tuple):
+        return ",".join(map(_label, key))
+    if isinstance(key, bytes):
+        return key.hex()
+    if key is None or isinstance(key, bool):
+        return {None: "null", False: "false", True: "true"}[key]
+    return str(key)
+
+
+def build(entries: Sequence[Entry], read: Callable[[str], Any]) -> Any:
+    """The containers that were saved: the inverse of `flatten`. `read` gives a leaf's object by its path."""
+    nodes = {entry.path: entry for entry in entries if isinstance(entry, Node) and entry.form != "part"}
+    root: _Growing | None = None
+    for entry in entries:
+        if isinstance(entry, Node) and entry.form == "part":
+            continue
+        segments = paths.parse(entry.path)
+        if root is None:
+            if not segments and not isinstance(entry, Node):
+                return read(entry.path)
+            root = _Growing(nodes.get(""))
+        if segments:
+            item = _Growing(entry) if isinstance(entry, Node) else read(entry.path)
+            _place(root, segments, item, nodes)
+    assert root is not None  # the index check refuses a file without entries
+    return root.finish()
+
+
+def _place(root: _Growing, segments: Segments, item: Any, nodes: Mapping[str, Node]) -> None:
+    at = root
+    start = 0
+    for end in range(1, len(segments)):
+        if at.form == "flat" and paths.render(segments[:end]) not in nodes:
+            continue
+        key = paths.join_flat(segments[start:end])
+        if key not in at.children:
+            at.children[key] = _Growing(None)
+        at = at.children[key]
+        start = end
+    at.children[paths.join_flat(segments[start:])] = item
+
+
+class _Growing:
+    """A container whose children are still coming."""
+
+    def __init__(self, node: Node | None) -> None:
+        self.node = node
+        self.form = node.form if node else "map"
+        self.children: dict[str, Any] = {}
+
+    def finish(self) -> Any:
+        done = {
+            key: child.finish() if isinstance(child, _Growing) else child
+            for key, child in self.children.items()
+        }
+        if self.form == "list":
+            return list(done.values())
+        if self.form == "tuple":
+            return tuple(done.values())
+        if self.form == "namedtuple":
+            return Record(list(done), list(done.values()), self.node.class_ if self.node else None)
+        if self.form == "keys":
+            assert self.node is not None
+            return dict(zip(self.node.keys or (), done.values(), strict=True))
+        return done

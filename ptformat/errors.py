@@ -1,0 +1,65 @@
+"""The one error that a bad file, a bad tree or a mismatch raises, and its stable codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+# What a reader can find wrong in a file, in the order in which it looks (spec section 10).
+READ_CODES: tuple[str, ...] = (
+    "MAGIC",
+    "TRUNCATED",
+    "VERSION",
+    "NONZERO",
+    "CHECKSUM",
+    "EXTENT",
+    "LIMIT",
+    "CODEC",
+    "MALFORMED",
+    "NONCANONICAL",
+    "DUPLICATE",
+    "FEATURE",
+    "SCHEMA",
+    "DTYPE",
+    "SHAPE",
+    "CHUNK",
+    "PATH",
+    "ALIAS",
+    "TREE",
+    "DATA",
+)
+# What this library refuses of its caller: an object the format cannot hold, memory shared in a way that is no
+# tie, a file that does not fit the model, a file whose kind is not known.
+CALL_CODES: tuple[str, ...] = ("TYPE", "TIE", "MISMATCH", "FORMAT")
+
+
+class FormatError(ValueError):
+    """A file, tree or model that breaks a rule.
+
+    Attributes:
+        code: One of `READ_CODES` or `CALL_CODES`; stable across versions.
+        message: What is wrong, where, what was found and what was expected.
+        path: The dotted path of the entry concerned, or None.
+        problems: Every problem, one line each, where several were found at once; else `(message,)`.
+    """
+
+    def __init__(
+        self, code: str, message: str, *, path: str | None = None, problems: Sequence[str] = ()
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.path = path
+        self.problems = tuple(problems) or (message,)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle with the facts, so that the error survives a process pool."""
+        return _rebuild, (self.code, self.message, self.path, self.problems)
+
+
+def _rebuild(code: str, message: str, path: str | None, problems: tuple[str, ...]) -> FormatError:
+    return FormatError(code, message, path=path, problems=problems)
+
+
+def several(code: str, head: str, problems: Sequence[str]) -> FormatError:
+    """One error for a list of problems: a head line, then a line for each."""
+    return FormatError(code, "\n  ".join([head, *problems]), problems=problems)

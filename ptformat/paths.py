@@ -1,0 +1,144 @@
+r"""Dotted paths (spec section 4): parse, render, check, and the splitting of flat keys.
+
+    path    = "" / segment *("." segment)      ; "" is the root
+    segment = "\e" / 1*(char / "\." / "\\")    ; "\e" alone is the empty segment
+    char    = any scalar value but "." "\" U+0000-001F U+007F
+
+Paths are valid UTF-8, compared as bytes, never normalised; at most 1024 bytes and 128 segments.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+
+import numpy as np
+
+from .errors import FormatError
+from .limits import MAX_PATH_BYTES, MAX_PATH_DEPTH
+
+_SEGMENT = re.compile(r"\\e|(?:[^\\.\x00-\x1f\x7f]|\\\\|\\\.)+")
+_PATH = re.compile(rf"(?:{_SEGMENT.pattern})(?:\.(?:{_SEGMENT.pattern}))*")
+_UNESCAPE = re.compile(r"\\(.)")
+_BOUNDARY = re.compile(r"(?:[^\\.]|\\.)+")
+
+Segments = tuple[str, ...]
+
+
+def escape(segment: str) -> str:
+    r"""The segment as it stands in a path: `a.b` becomes `a\.b`, the empty one `\e`."""
+    if not segment:
+        return "\\e"
+    return segment.replace("\\", "\\\\").replace(".", "\\.")
+
+
+def render(segments: Iterable[str]) -> str:
+    """The path of these segments. Not checked against the limits: see `check`."""
+    return ".".join(map(escape, segments))
+
+
+def parse(path: str) -> Segments:
+    r"""The segments of a path: `parse(r"a\.b.0") == ("a.b", "0")`.
+
+    Raises:
+        FormatError: PATH, when the text is no path.
+    """
+    check(path)
+    if "\\" not in path:
+        return tuple(path.split(".")) if path else ()
+    return tuple("" if s == "\\e" else _UNESCAPE.sub(r"\1", s) for s in _BOUNDARY.findall(path))
+
+
+def parent(path: str) -> str:
+    """The path one segment up; the parent of a path of one segment is the root `""`."""
+    if "\\" not in path:
+        return path.rpartition(".")[0]
+    start = 0
+    for match in _BOUNDARY.finditer(path):
+        start = match.start()
+    return path[: max(start - 1, 0)]
+
+
+def check(path: str) -> None:
+    """Check one path against grammar and limits.
+
+    Raises:
+        FormatError: PATH, with the rule that is broken.
+    """
+    try:
+        size = len(path.encode())
+    except UnicodeEncodeError:
+        raise FormatError("PATH", f"path {path!r} holds a lone surrogate and has no UTF-8 form") from None
+    if size > MAX_PATH_BYTES:
+        raise FormatError(
+            "PATH", f"path {path[:40]!r}… has {size} bytes, at most {MAX_PATH_BYTES} are allowed"
+        )
+    if path and not _PATH.fullmatch(path):
+        raise FormatError("PATH", f"path {path!r}: {_fault(path)}", path=path)
+    depth = len(_BOUNDARY.findall(path)) if path else 0
+    if depth > MAX_PATH_DEPTH:
+        raise FormatError(
+            "PATH", f"path {path[:40]!r}… has {depth} segments, at most {MAX_PATH_DEPTH} are allowed"
+        )
+
+
+def _fault(path: str) -> str:
+    if control := re.search(r"[\x00-\x1f\x7f]", path):
+        return f"control character U+{ord(control[0]):04X}"
+    rest = re.sub(r"\\[\\.]", "xx", path)
+    if "\\" in re.sub(r"(^|\.)\\e(?=\.|$)", r"\1x", rest):
+        return r"bad escape: a backslash stands only in \. and \\, and \e stands alone in its segment"
+    return r"empty segment: write it as \e"
+
+
+def check_all(joined: str, paths: list[str]) -> None:
+    """Check every path of a file at once; `joined` is their text with U+000A between them.
+
+    The common case, no backslash anywhere, is decided on the bytes of the whole text; a path with a backslash is
+    checked by itself.
+
+    Raises:
+        FormatError: PATH for the first path that breaks a rule.
+    """
+    data = np.frombuffer(joined.encode(), np.uint8)
+    ends = np.append(np.flatnonzero(data == 10), data.size)
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    dots = np.concatenate(([0], np.cumsum(data == 46)))
+    # Depth cannot be read off the dots where some are escaped, but then it can only be smaller.
+    suspect = (ends - starts > MAX_PATH_BYTES) | (dots[ends] - dots[starts] >= MAX_PATH_DEPTH)
+    clean = not suspect.any() and np.count_nonzero((data < 32) | (data == 127)) == len(paths) - 1
+    framed = f"\n{joined}\n"
+    if clean and "\\" not in joined and not any(bad in framed for bad in ("..", "\n.", ".\n")):
+        return
+    for path in paths:
+        check(path)
+
+
+def split_flat(keys: Collection[str]) -> dict[str, Segments]:
+    r"""The segments of every key of a flat mapping, whose keys hold dots.
+
+    A dot is a boundary unless the segment before it or the rest after it is empty, or the text before it is
+    itself a key. `{"x.weight", "x.weight.absmax"}` gives `("x", "weight")` and `("x", "weight.absmax")`.
+
+    Two keys never share a path, and no key's path lies beneath another's: joined by dots, the segments are the key.
+    """
+    members = frozenset(keys)
+    return {key: _split_key(key, members) for key in keys}
+
+
+def _split_key(key: str, members: frozenset[str]) -> Segments:
+    segments: list[str] = []
+    start = 0
+    position = key.find(".")
+    while position >= 0:
+        if position > start and position + 1 < len(key) and key[:position] not in members:
+            segments.append(key[start:position])
+            start = position + 1
+        position = key.find(".", position + 1)
+    segments.append(key[start:])
+    return tuple(segments)
+
+
+def join_flat(segments: Iterable[str]) -> str:
+    """The flat key of these segments: the unescaped segments joined by dots."""
+    return ".".join(segments)

@@ -1,0 +1,357 @@
+"""Reading a file: lazily, mapped, each tensor a view of the map or decoded when asked for."""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import mmap
+import os
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from . import containers, dtypes, index, profile
+from .atomic import PathLike
+from .codecs import MODULES, RAW, zstd
+from .container import FLAG_ZSTD_INDEX, checksum, parse_frame
+from .dtypes import Array
+from .errors import FormatError
+from .index import ALIAS, NODE, TENSOR, VALUE, Index
+from .limits import ALIGN, MAX_INDEX_BYTES, MAX_INDEX_RATIO
+from .paths import join_flat, parse
+from .tree import Alias, Branch, Entry, Leaf, Node, grow
+
+Buffer = bytes | bytearray | memoryview | mmap.mmap
+
+
+class Reader(Mapping[str, Any]):
+    """An open .ptf file: a mapping from dotted path to array or value.
+
+    Opening reads and checks the index alone. A raw tensor is a view of the map (pages are read when touched), a
+    compressed one is decoded, with its checksums, when asked for. All paths of a tied tensor give one array.
+
+    Arrays from `open` are read-only, those from `load_*` are private and writable. They outlive the reader.
+
+    Attributes:
+        name: What the file is called in messages.
+        index: The checked index.
+    """
+
+    def __init__(self, buffer: Buffer, name: str = "bytes", *, verify: bool = False) -> None:
+        self.name = name
+        self._buffer = memoryview(buffer)
+        self._verify = verify
+        self._arrays: weakref.WeakValueDictionary[tuple[int, tuple[int, ...] | None], Array] = (
+            weakref.WeakValueDictionary()
+        )
+        self.index = _read_index(self._buffer)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Free facts that the file's author stored."""
+        return self.index.header.metadata
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What a conversion recorded so as to be undone; empty when the file is not converted."""
+        return self.index.header.provenance
+
+    @property
+    def convention(self) -> str | None:
+        """Whose names and layouts these are: `torch`, `flax.linen`, … or None."""
+        return self.index.header.convention
+
+    @property
+    def dialect(self) -> str | None:
+        """The variant of the convention, or None."""
+        return self.index.header.dialect
+
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        """Every entry, in order."""
+        return tuple(self.index.entries())
+
+    @property
+    def aliases(self) -> dict[str, Alias]:
+        """The aliases by path."""
+        rows = np.flatnonzero(self.index.columns["type"] == ALIAS)
+        return {self.index.paths[row]: self.index.entry(row) for row in rows.tolist()}  # type: ignore[misc]
+
+    @cached_property
+    def tree(self) -> Branch | Leaf:
+        """The tree to walk through: `tree[2]["weight"].data`, `tree["2.weight"]`, `tree.walk()`."""
+        return grow(self.entries, self.__getitem__)
+
+    def info(self, path: str) -> Entry:
+        """What the file says of one entry: `TensorInfo`, `Alias`, `Value` or `Node`. KeyError when there is none."""
+        return self.index.entry(self._row(path))
+
+    def walk(self) -> Iterator[tuple[str, Array]]:
+        """(path, array) of every tensor and alias, in file order, as `named_parameters()` walks a module."""
+        kinds = self.index.columns["type"]
+        for row in np.flatnonzero((kinds == TENSOR) | (kinds == ALIAS)).tolist():
+            yield self.index.paths[row], self._array(row)
+
+    def __getitem__(self, path: str) -> Any:
+        row = self._row(path)
+        kind = self.index.columns["type"][row]
+        if kind == NODE:
+            raise KeyError(f"{path!r} is an inner node; reader.tree[{path!r}] shows it")
+        if kind == VALUE:
+            return self.index.values[self.index.ordinals[row]]
+        return self._array(row)
+
+    def __contains__(self, path: object) -> bool:
+        row = self.index.rows.get(path)  # type: ignore[call-overload]
+        return row is not None and bool(self.index.columns["type"][row] != NODE)
+
+    def __iter__(self) -> Iterator[str]:
+        for row in np.flatnonzero(self.index.columns["type"] != NODE).tolist():
+            yield self.index.paths[row]
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self.index.columns["type"] != NODE))
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file. Arrays taken from it stay valid: the map goes with the last of them."""
+        self._buffer = memoryview(b"")
+
+    def __repr__(self) -> str:
+        return f"Reader({self.name!r}, {len(self)} leaves)"
+
+    def load(self, paths: Iterable[str] | None = None) -> dict[str, Any]:
+        """Path -> array or value of these paths (all by default), compressed chunks decoded in parallel."""
+        wanted = list(self if paths is None else paths)
+        held = self._decode_ahead([self._row(path) for path in wanted])
+        loaded = {path: self[path] for path in wanted}
+        held.clear()  # from here on `loaded` alone keeps them
+        return loaded
+
+    def digest(self) -> str:
+        """Content digest: sha256 in hex, the same for raw and compressed (spec section 8.2). Reads every tensor."""
+        content = index.to_map(self.index)
+        for key in index.LAYOUT_KEYS:
+            del content[key]
+        content["sha256"] = b"".join(self._digests())
+        return hashlib.sha256(profile.encode(content, "index")).hexdigest()
+
+    def tensor_digests(self) -> dict[str, str]:
+        """Path -> sha256 in hex of each tensor's logical bytes."""
+        paths = [self.index.paths[row] for row in self.index.tensor_rows.tolist()]
+        return dict(zip(paths, (digest.hex() for digest in self._digests()), strict=True))
+
+    def _digests(self) -> Iterator[bytes]:
+        for k in range(self.index.tensor_rows.size):
+            total = hashlib.sha256()
+            for chunk in self.chunks(k):
+                total.update(chunk)
+            yield total.digest()
+
+    def _row(self, path: str) -> int:
+        try:
+            return self.index.rows[path]
+        except KeyError:
+            raise KeyError(f"no entry {path!r} in {self.name}") from None
+
+    def _array(self, row: int) -> Array:
+        perm: tuple[int, ...] | None = None
+        if self.index.columns["type"][row] == ALIAS:
+            found = self.index.sparse.get("perm", {}).get(row)
+            perm = tuple(found) if found else None
+            row = int(self.index.columns["alias"][self.index.ordinals[row]])
+        array = self._arrays.get((row, perm))
+        if array is None:
+            array = self._tensor(row) if perm is None else self._array(row).transpose(perm)
+            self._arrays[row, perm] = array
+        return array
+
+    def _tensor(self, row: int) -> Array:
+        k = int(self.index.ordinals[row])
+        return self._unpacked(k, self._bytes(k))
+
+    def _unpacked(self, k: int, stored: Array) -> Array:
+        return dtypes.unpack(stored, dtypes.TABLE[self.index.columns["dtype"][k]], self.index.shape(k))
+
+    def _bytes(self, k: int) -> Array:
+        """Decoded bytes of the k-th tensor: a view of the map, or a new 64-byte aligned array."""
+        first, last = (int(n) for n in self.index.chunk_starts[k : k + 2])
+        if (self.index.columns["codec"][first:last] != RAW).any():
+            into = aligned(int(self.index.nbytes[k]))
+            self._decode(k, into)
+            return into
+        if self._verify:
+            for c in range(first, last):
+                self.stored(k, c)
+        start = self.index.layout[0][k]
+        return np.frombuffer(self._buffer[start : start + int(self.index.nbytes[k])], np.uint8)
+
+    def _decode(self, k: int, into: Array, pool: ThreadPoolExecutor | None = None) -> list[Any]:
+        first, last = (int(n) for n in self.index.chunk_starts[k : k + 2])
+        waiting = []
+        for c in range(first, last):
+            start = (c - first) * self.index.chunk
+            part = into.data[start : start + int(self.index.chunk_sizes[c])]
+            if pool:
+                waiting.append(pool.submit(self._decode_chunk, k, c, part))
+            else:
+                self._decode_chunk(k, c, part)
+        return waiting
+
+    def _decode_ahead(self, rows: list[int]) -> list[Array]:
+        """Decode the compressed tensors among these rows in a few threads; `_array` finds them while they are held."""
+        codecs, starts = self.index.columns["codec"], self.index.chunk_starts
+        ordinals = {
+            row: int(self.index.ordinals[row]) for row in rows if self.index.columns["type"][row] == TENSOR
+        }
+        packed = {row: k for row, k in ordinals.items() if (codecs[starts[k] : starts[k + 1]] != RAW).any()}
+        if not packed:
+            return []
+        into = {row: aligned(int(self.index.nbytes[k])) for row, k in packed.items()}
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for future in [part for row, k in packed.items() for part in self._decode(k, into[row], pool)]:
+                future.result()
+        held = {(row, None): self._unpacked(k, into[row]) for row, k in packed.items()}
+        self._arrays.update(held)
+        return list(held.values())
+
+    def stored(self, k: int, c: int) -> memoryview:
+        """Stored bytes of chunk `c` of the k-th tensor, against its checksum. CHECKSUM when they differ."""
+        first = int(self.index.chunk_starts[k])
+        sizes = self.index.columns["stored"]
+        start = self.index.layout[0][k] + int(sizes[first:c].sum(dtype=np.int64))
+        data = self._buffer[start : start + int(sizes[c])]
+        held, computed = int(self.index.columns["sum"][c]), checksum(data)
+        if held != computed:
+            where = f"{self.index._tensor(k)}, chunk {c - first} at byte {start}"
+            path = self.index.paths[self.index.tensor_rows[k]]
+            raise FormatError(
+                "CHECKSUM", f"{where}: xxh3 {held:016x} stored, {computed:016x} computed", path=path
+            )
+        return data
+
+    def _decode_chunk(self, k: int, c: int, into: memoryview) -> None:
+        data = self.stored(k, c)
+        try:
+            MODULES[int(self.index.columns["codec"][c])].decode(data, into)
+        except FormatError as error:
+            where = f"{self.index._tensor(k)}, chunk {c - int(self.index.chunk_starts[k])}"
+            path = self.index.paths[self.index.tensor_rows[k]]
+            raise FormatError(error.code, f"{where}: {error.message}", path=path) from None
+
+    def chunks(self, k: int) -> Iterator[memoryview]:
+        """Decoded bytes of the k-th tensor, chunk by chunk, each against its checksum. A chunk may be reused."""
+        into = aligned(self.index.chunk)
+        for c in range(int(self.index.chunk_starts[k]), int(self.index.chunk_starts[k + 1])):
+            if self.index.columns["codec"][c] == RAW:
+                yield self.stored(k, c)
+            else:
+                part = into.data[: int(self.index.chunk_sizes[c])]
+                self._decode_chunk(k, c, part)
+                yield part
+
+
+def aligned(nbytes: int) -> Array:
+    """A new uint8 array at a multiple of 64: JAX on CPU takes such memory without a copy."""
+    whole = np.empty(nbytes + ALIGN, np.uint8)
+    start = -whole.ctypes.data % ALIGN
+    return whole[start : start + nbytes]
+
+
+def _read_index(buffer: memoryview) -> Index:
+    trailer = parse_frame(buffer)
+    compressed = bool(trailer.flags & FLAG_ZSTD_INDEX)
+    if trailer.index_decoded > MAX_INDEX_BYTES:
+        what = f"the index declares {trailer.index_decoded} bytes"
+        raise FormatError("LIMIT", f"{what}, at most {MAX_INDEX_BYTES} are allowed")
+    if compressed and trailer.index_decoded > MAX_INDEX_RATIO * trailer.index_stored:
+        what = f"{trailer.index_stored} stored index bytes declare {trailer.index_decoded}"
+        raise FormatError("LIMIT", f"{what}, over {MAX_INDEX_RATIO} : 1")
+    if not compressed and trailer.index_decoded != trailer.index_stored:
+        what = f"a raw index of {trailer.index_stored} bytes declares {trailer.index_decoded}"
+        raise FormatError("EXTENT", what)
+    data = buffer[trailer.index_offset : trailer.index_offset + trailer.index_stored]
+    computed = checksum(data)
+    if computed != trailer.index_sum:
+        raise FormatError(
+            "CHECKSUM", f"index: xxh3 {trailer.index_sum:016x} stored, {computed:016x} computed"
+        )
+    if compressed:
+        into = bytearray(trailer.index_decoded)
+        try:
+            zstd.decode(data, memoryview(into))
+        except FormatError as error:
+            raise FormatError(error.code, f"index: {error.message}") from None
+        data = memoryview(into)
+    return index.decode(bytes(data), trailer.index_offset)
+
+
+def map_file(path: PathLike, *, private: bool = False) -> mmap.mmap | bytes:
+    """The whole file as a map: read-only, or a private writable one whose changes never reach the file.
+
+    Raises:
+        OSError: As `open` raises it; IsADirectoryError for a directory.
+    """
+    with builtins.open(path, "rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            return b""
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY if private else mmap.ACCESS_READ)
+
+
+def open(path: PathLike, *, verify: bool = False) -> Reader:  # noqa: A001 - the face is ptformat.open
+    """Open a file: checks the index, reads no tensor.
+
+    Args:
+        path: The .ptf file.
+        verify: Check the checksums of mapped tensors too, each time one is taken. Compressed ones always are.
+
+    Raises:
+        FormatError: The first rule the file breaks.
+        OSError: When it cannot be read.
+    """
+    return Reader(map_file(path), os.fspath(path), verify=verify)
+
+
+def load_file(path: PathLike, *, verify: bool = False) -> dict[str, Any]:
+    """A flat dict of path -> NumPy array or value. Arrays are writable; writing never changes the file.
+
+    A file saved from a flat mapping, such as a state dict, gives back its keys; any other its dotted paths. Tied
+    tensors are one array object under every name.
+
+    Raises:
+        FormatError: The first rule the file breaks.
+        OSError: When it cannot be read.
+    """
+    return _flat(Reader(map_file(path, private=True), os.fspath(path), verify=verify))
+
+
+def load_tree(path: PathLike, *, verify: bool = False) -> Any:
+    """The tree as it was saved: dicts, lists, tuples, namedtuples (as `Record`), arrays and values."""
+    return _tree(Reader(map_file(path, private=True), os.fspath(path), verify=verify))
+
+
+def load(data: bytes, *, verify: bool = False) -> dict[str, Any]:
+    """`load_file` of a file's bytes."""
+    return _flat(Reader(bytearray(data), verify=verify))
+
+
+def _flat(reader: Reader) -> dict[str, Any]:
+    loaded = reader.load()
+    root, *rest = [entry.form for entry in reader.entries if isinstance(entry, Node)] or ["map"]
+    if root == "flat" and set(rest) <= {"part"} and any("\\" in path for path in loaded):
+        return {join_flat(parse(path)): leaf for path, leaf in loaded.items()}
+    return loaded
+
+
+def _tree(reader: Reader) -> Any:
+    loaded = reader.load()
+    return containers.build(reader.entries, loaded.__getitem__)

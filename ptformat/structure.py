@@ -1,0 +1,268 @@
+"""What the rows of an index must be to each other: sparse values, aliases, and one tree (spec sections 3.2 to 3.5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import paths, profile
+from .errors import FormatError
+from .tree import FORMS, ORDERED_FORMS
+
+if TYPE_CHECKING:
+    from .index import Index
+
+_TENSOR, _ALIAS, _NODE = 0, 1, 3
+
+
+def check(index: Index) -> None:
+    """Check sparse values, then aliases, then the tree.
+
+    Raises:
+        FormatError: SCHEMA, ALIAS, NONCANONICAL, TREE, PATH; the first rule broken.
+    """
+    _check_values(index)
+    _check_aliases(index)
+    _check_inheritance(index)
+    _Nesting(index).check()
+
+
+def _check_values(index: Index) -> None:
+    """Types of the sparse columns' values, and axes against ranks."""
+    for name, held in index.sparse.items():
+        for row, value in held.items():
+            if fault := _FAULTS[name](value):
+                raise FormatError("SCHEMA", f"{name} of {_entry(index, row)}: {fault}", path=index.paths[row])
+    for row, axes in index.sparse.get("axes", {}).items():
+        rank = _rank(index, row)
+        if rank is not None and rank != len(axes):
+            what = f"axes of {_entry(index, row)}: {len(axes)} names for rank {rank}"
+            raise FormatError("SCHEMA", what, path=index.paths[row])
+    for row in index.sparse.get("keys", {}):
+        if _form(index, row) != "keys":
+            raise FormatError(
+                "SCHEMA", f"{_entry(index, row)} lists keys but its form is {_form(index, row)}"
+            )
+
+
+def _rank(index: Index, row: int) -> int | None:
+    """Rank of a tensor, or of an alias' target (None where the target is no earlier tensor: checked later)."""
+    types = index.columns["type"]
+    if types[row] == _ALIAS:
+        target = int(index.columns["alias"][index.ordinals[row]])
+        if target >= row or types[target] != _TENSOR:
+            return None
+        row = target
+    return int(index.columns["rank"][index.ordinals[row]])
+
+
+def _names(value: Any) -> str | None:
+    good = type(value) is list and value and all(type(name) is str and name for name in value)
+    return None if good else f"{value!r}, expected a list of names, not empty"
+
+
+def _name(value: Any) -> str | None:
+    return None if type(value) is str and value else f"{value!r}, expected a string, not empty"
+
+
+def _map(value: Any) -> str | None:
+    return None if type(value) is dict and value else f"{value!r}, expected a map, not empty"
+
+
+def _flag(value: Any) -> str | None:
+    return None if type(value) is bool else f"{value!r}, expected true or false"
+
+
+def _key(key: Any) -> bool:
+    return all(map(_key, key)) if type(key) is list else type(key) is not dict
+
+
+def _keys(value: Any) -> str | None:
+    good = type(value) is list and value and all(map(_key, value))
+    return (
+        None
+        if good
+        else "expected a list of null, bool, int, float, string, bytes or lists of these, not empty"
+    )
+
+
+def _perm(value: Any) -> str | None:
+    good = type(value) is list and all(type(axis) is int for axis in value)
+    return None if good else f"{value!r}, expected a list of axes"
+
+
+_FAULTS = {
+    "attrs": _map,
+    "axes": _names,
+    "class": _name,
+    "keys": _keys,
+    "module": _name,
+    "perm": _perm,
+    "role": _name,
+    "trainable": _flag,
+}
+
+
+def _check_aliases(index: Index) -> None:
+    types, targets = index.columns["type"], index.columns["alias"]
+    perms = index.sparse.get("perm", {})
+    for row, target in zip(np.flatnonzero(types == _ALIAS).tolist(), targets.tolist(), strict=True):
+        if target >= row:
+            raise _alias(index, row, f"points at entry {target}, which does not stand earlier")
+        if types[target] != _TENSOR:
+            raise _alias(index, row, f"points at entry {target}, which is no tensor")
+        if (perm := perms.get(row)) is not None:
+            rank = int(index.columns["rank"][index.ordinals[target]])
+            if sorted(perm) != list(range(rank)):
+                raise _alias(index, row, f"perm {perm} is no permutation of {rank} axes")
+            if perm == sorted(perm):
+                raise _alias(index, row, f"perm {perm} is the identity, which is not written")
+
+
+def _alias(index: Index, row: int, what: str) -> FormatError:
+    return FormatError("ALIAS", f"{_entry(index, row)} {what}", path=index.paths[row])
+
+
+def _check_inheritance(index: Index) -> None:
+    """An alias does not repeat what it takes over from its target."""
+    types = index.columns["type"]
+    for name in ("axes", "role", "trainable"):
+        for row, value in index.sparse.get(name, {}).items():
+            if types[row] != _ALIAS:
+                continue
+            perm = index.sparse.get("perm", {}).get(row)
+            target = int(index.columns["alias"][index.ordinals[row]])
+            inherited = index.inherited(target, tuple(perm) if perm else None).get(name)
+            if inherited == (tuple(value) if name == "axes" else value):
+                what = f"{_entry(index, row)}: {name} {value!r} is its target's and is not written again"
+                raise FormatError("NONCANONICAL", what, path=index.paths[row])
+
+
+def _form(index: Index, row: int) -> str:
+    return FORMS[index.columns["form"][index.ordinals[row]]]
+
+
+def _entry(index: Index, row: int) -> str:
+    kind = ("tensor", "alias", "value", "node")[index.columns["type"][row]]
+    return f"{kind} {index.paths[row]!r} (entry {row})"
+
+
+class _Nesting:
+    """The tree that the paths span, checked against its nodes."""
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self.first: dict[str, int] = {}  # inner path -> row of the first entry beneath it
+        self.nodes = {index.paths[r]: r for r in np.flatnonzero(index.columns["type"] == _NODE).tolist()}
+        self.escaped = any("\\" in path for path in index.paths)
+
+    def check(self) -> None:
+        index, first = self.index, self.first
+        if not index.paths or not index.columns["type"].size:
+            raise FormatError("TREE", "no entry; an empty tree is one map node at the root")
+        for row, path in enumerate(index.paths):
+            while path:
+                path = self.parent(path)
+                if path in first:
+                    break
+                first[path] = row
+        types = index.columns["type"]
+        for row, path in enumerate(index.paths):
+            if path in first and types[row] != _NODE:
+                raise self._tree(row, f"has entries beneath it, such as {index.paths[first[path]]!r}")
+        for path, row in self.nodes.items():
+            if first.get(path, row) < row:
+                raise self._tree(row, f"stands after {index.paths[first[path]]!r}, which is beneath it")
+        self._check_nodes()
+
+    def parent(self, path: str) -> str:
+        return paths.parent(path) if self.escaped else path.rpartition(".")[0]
+
+    def _tree(self, row: int, what: str) -> FormatError:
+        return FormatError("TREE", f"{_entry(self.index, row)} {what}", path=self.index.paths[row])
+
+    def _check_nodes(self) -> None:
+        listed: list[str] = []
+        for path, row in self.nodes.items():
+            form = _form(self.index, row)
+            said = any(row in self.index.sparse.get(name, ()) for name in ("module", "class", "attrs"))
+            within = self._container(path)
+            if form == "part":
+                if within != "flat":
+                    raise self._tree(
+                        row, f"is a part, but the container around it is {within or 'none'}, not flat"
+                    )
+                if not said:
+                    raise FormatError(
+                        "NONCANONICAL", f"{_entry(self.index, row)}: a part that says nothing", path=path
+                    )
+            elif form == "map" and path in self.first and not said and within != "flat":
+                raise FormatError(
+                    "NONCANONICAL", f"{_entry(self.index, row)}: a map node that says nothing", path=path
+                )
+            elif form in ORDERED_FORMS or form == "keys" or (form == "flat" and self.escaped):
+                listed.append(path)
+        if listed:
+            self._check_children(listed)
+
+    def _container(self, path: str) -> str | None:
+        """Form of the nearest container node around `path`, parts left aside; None at the root.
+
+        An inner path without a node is a plain map, unless it lies in a flat map: there it is a mere prefix.
+        """
+        plain = False
+        while path:
+            path = self.parent(path)
+            row = self.nodes.get(path)
+            if row is None:
+                plain = True
+            elif (form := _form(self.index, row)) != "part":
+                return form if form == "flat" or not plain else "map"
+        return "map" if plain else None
+
+    def _check_children(self, listed: list[str]) -> None:
+        children: dict[str, dict[str, None]] = {path: {} for path in listed}
+        flat: dict[str, dict[str, str]] = {}
+        for path in self.index.paths:
+            segments = paths.parse(path)
+            for depth in range(len(segments)):
+                above = paths.render(segments[:depth])
+                if above in children:
+                    children[above].setdefault(segments[depth])
+        for path in listed:
+            row = self.nodes[path]
+            form, found = _form(self.index, row), list(children[path])
+            if form in ("list", "tuple") and found != [str(i) for i in range(len(found))]:
+                raise self._tree(row, f"is a {form} with children {found[:8]}, expected 0, 1, 2, … in order")
+            if form == "keys":
+                keys = self.index.sparse.get("keys", {}).get(row, ())
+                if len(keys) != len(found):
+                    raise self._tree(row, f"lists {len(keys)} keys for {len(found)} children")
+                if len({profile.encode(key) for key in keys}) != len(keys):
+                    raise self._tree(row, "lists a key twice")
+                if all(type(key) is str for key in keys):
+                    raise FormatError(
+                        "NONCANONICAL", f"{_entry(self.index, row)}: keys that are all strings", path=path
+                    )
+            if form == "flat":
+                flat[path] = {}
+        self._check_flat(flat)
+
+    def _check_flat(self, flat: dict[str, dict[str, str]]) -> None:
+        """No two values of a flat map have one key. Only where a path holds a backslash can they."""
+        types = self.index.columns["type"]
+        for row, path in enumerate(self.index.paths):
+            if types[row] == _NODE and _form(self.index, row) == "part":
+                continue
+            segments = paths.parse(path)
+            for depth in range(len(segments) - 1, -1, -1):
+                above = paths.render(segments[:depth])
+                if (node := self.nodes.get(above)) is None or _form(self.index, node) == "part":
+                    continue
+                if above in flat:
+                    key = paths.join_flat(segments[depth:])
+                    if key in flat[above]:
+                        raise self._tree(row, f"is flat key {key!r} of {above!r}, as is {flat[above][key]!r}")
+                    flat[above][key] = path
+                break

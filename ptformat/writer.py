@@ -1,0 +1,395 @@
+"""Writing a file front to back: tensors as they come, then the index, then the trailer."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol, TypedDict, Unpack
+
+import numpy as np
+
+from . import dtypes, paths
+from .atomic import AtomicFile, PathLike
+from .bands import byte_pieces
+from .codecs import RAW, ZSTD, zstd
+from .container import FLAG_ZSTD_INDEX, FRAME_BYTES, PREAMBLE, Trailer, align, checksum
+from .containers import flatten
+from .dtypes import Array
+from .errors import FormatError
+from .index import ALIAS, NODE, PACKED, TENSOR, VALUE, Header, Index, decode, encode
+from .limits import CHUNK_STEP, DEFAULT_CHUNK_BYTES, MAX_CHUNK_BYTES, MAX_INDEX_BYTES, MAX_INDEX_RATIO
+from .tree import FORMS, Alias, Entry, Node, TensorInfo, Value
+
+Piece = Any  # anything with the buffer protocol
+
+
+class Output(Protocol):
+    """Where bytes go: an `AtomicFile`, or a buffer in memory."""
+
+    def write(self, data: Any, /) -> Any:
+        """Append all of them."""
+
+
+class Writer:
+    """Writes a .ptf file entry by entry; only the index and a few chunks are held in memory.
+
+    Used as a context manager: the file appears, whole, when the block ends, and not at all when it raises.
+
+        with Writer("model.ptf") as out:
+            out.tensor("0.weight", array, axes=("out", "in"))
+            out.alias("4.weight", "0.weight")
+
+    Args:
+        path: The file to write. It is replaced in one step.
+        codec: `raw` keeps tensors mappable; `zstd` compresses each chunk that shrinks.
+        chunk: Decoded bytes per chunk: a multiple of 64, at most 64 MiB.
+        level: zstd's level.
+        convention: Whose names and layouts these are: `torch`, `flax.linen`, …
+        dialect: A variant of the convention where names and shapes do not fix the values.
+        metadata: Free facts, at most 1 MiB encoded.
+        provenance: What a conversion recorded.
+        durable: Whether file and name are on disk on return.
+
+    Raises:
+        FormatError: For what the format cannot hold, with the spec's code or TYPE.
+        OSError: From the file system, with `path` as its file name.
+    """
+
+    def __init__(
+        self,
+        path: PathLike,
+        *,
+        codec: str = "raw",
+        chunk: int = DEFAULT_CHUNK_BYTES,
+        level: int = zstd.LEVEL,
+        convention: str | None = None,
+        dialect: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        provenance: Mapping[str, Any] | None = None,
+        durable: bool = True,
+        _output: Output | None = None,
+    ) -> None:
+        if codec not in ("raw", "zstd"):
+            raise ValueError(f"codec {codec!r}, expected 'raw' or 'zstd'")
+        if chunk <= 0 or chunk % CHUNK_STEP or chunk > MAX_CHUNK_BYTES:
+            raise ValueError(
+                f"chunk of {chunk} bytes, expected a multiple of {CHUNK_STEP} up to {MAX_CHUNK_BYTES}"
+            )
+        self._header = Header(
+            convention=convention,
+            dialect=dialect,
+            metadata=dict(metadata or {}),
+            provenance=dict(provenance or {}),
+        )
+        self._codec = codec
+        self._chunk = chunk
+        self._level = level
+        self._entries: list[Entry] = []
+        self._rows: dict[str, int] = {}
+        self._chunks: list[tuple[int, int, int]] = []  # codec, stored length, checksum
+        self._position = 0
+        self._pool: ThreadPoolExecutor | None = None
+        self._file = AtomicFile(path, durable=durable) if _output is None else None
+        self._output: Output = self._file or _output  # type: ignore[assignment]
+        self._put(PREAMBLE)
+
+    def tensor(
+        self,
+        path: str,
+        data: Array,
+        *,
+        axes: Iterable[str] | None = None,
+        role: str | None = None,
+        trainable: bool | None = None,
+        class_: str | None = None,
+        attrs: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write one array under a dotted path. Any strides and byte order; stored in logical order, little-endian."""
+        array = np.asanyarray(data)
+        dtype = dtypes.of(array.dtype, path)
+        named = None if axes is None else tuple(axes)
+        info = TensorInfo(path, dtype.name, array.shape, named, role, trainable, class_, attrs)
+        self.pieces(info, byte_pieces(array, dtype))
+
+    def pieces(self, info: TensorInfo, pieces: Iterable[Piece]) -> None:
+        """Write one tensor whose stored bytes come in pieces of any size, in order.
+
+        Raises:
+            FormatError: CHUNK, when the pieces hold other than `info.nbytes` bytes.
+        """
+        self._add(info)
+        nbytes = info.nbytes
+        self._pad(align(self._position, nbytes))
+        put = 0
+        for codec, stored, size in self._encoded(_regroup(pieces, self._chunk)):
+            self._chunks.append((codec, len(stored), checksum(stored)))
+            self._put(stored)
+            put += size
+        if put != nbytes:
+            what = f"{info.dtype} {info.shape} needs {nbytes} bytes, the pieces hold {put}"
+            raise FormatError("CHUNK", f"tensor {info.path!r}: {what}", path=info.path)
+
+    def alias(
+        self,
+        path: str,
+        target: str,
+        perm: Iterable[int] | None = None,
+        *,
+        axes: Iterable[str] | None = None,
+        role: str | None = None,
+        trainable: bool | None = None,
+    ) -> None:
+        """Tie `path` to the tensor `target`, which was written before; `shape[i] = target.shape[perm[i]]`."""
+        order = None if perm is None else tuple(perm)
+        if order == tuple(sorted(order or ())):
+            order = None
+        self.add(Alias(path, target, order, None if axes is None else tuple(axes), role, trainable))
+
+    def value(self, path: str, value: Any) -> None:
+        """Write None, a bool, an int, a float, a string or bytes."""
+        self.add(Value(path, value))
+
+    def node(
+        self,
+        path: str,
+        form: str = "map",
+        *,
+        keys: Iterable[Any] | None = None,
+        module: str | None = None,
+        class_: str | None = None,
+        attrs: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Say what an inner node is. It stands before what is beneath it."""
+        self.add(Node(path, form, None if keys is None else tuple(keys), module, class_, attrs))
+
+    def add(self, entry: Entry, data: Array | None = None) -> None:
+        """Write any entry; a `TensorInfo` comes with its array."""
+        if isinstance(entry, TensorInfo):
+            if data is None:
+                raise TypeError(f"tensor {entry.path!r} needs its data")
+            self.pieces(entry, byte_pieces(data, dtypes.named(entry.dtype)))
+            return
+        if isinstance(entry, Alias) and entry.target not in self._rows:
+            what = f"alias {entry.path!r}: {entry.target!r} was not written before it"
+            raise FormatError("ALIAS", what, path=entry.path)
+        if isinstance(entry, Node) and entry.form not in FORMS:
+            raise ValueError(f"node form {entry.form!r}, expected one of {', '.join(FORMS)}")
+        self._add(entry)
+
+    def close(self) -> None:
+        """Write index and trailer and give the file its name."""
+        if self._output is None:
+            return
+        try:
+            self._finish()
+        except BaseException:
+            self.abort()
+            raise
+        if self._file:
+            self._file.commit()
+        self._release()
+
+    def abort(self) -> None:
+        """Drop everything written; a file already under the name stays as it was."""
+        if self._file:
+            self._file.abort()
+        self._release()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def _release(self) -> None:
+        self._output = None  # type: ignore[assignment]
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+    def _add(self, entry: Entry) -> None:
+        paths.check(entry.path)
+        if entry.path in self._rows:
+            raise FormatError("DUPLICATE", f"path {entry.path!r} was written before", path=entry.path)
+        self._rows[entry.path] = len(self._entries)
+        self._entries.append(entry)
+
+    def _put(self, data: Any) -> None:
+        self._output.write(data)
+        self._position += memoryview(data).nbytes
+
+    def _pad(self, position: int) -> None:
+        if position > self._position:
+            self._put(bytes(position - self._position))
+
+    def _encoded(self, chunks: Iterator[memoryview]) -> Iterator[tuple[int, Any, int]]:
+        """(codec, stored bytes, decoded size) of each chunk, in order; compressed by a few threads ahead."""
+        if self._codec == "raw":
+            for chunk in chunks:
+                yield RAW, chunk, len(chunk)
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(os.cpu_count())
+        ahead: deque[tuple[memoryview, Future[bytes | None]]] = deque()
+        for chunk in chunks:
+            ahead.append((chunk, self._pool.submit(zstd.encode, chunk, self._level)))
+            if len(ahead) > 2 * (os.cpu_count() or 1):
+                yield _smaller(*ahead.popleft())
+        while ahead:
+            yield _smaller(*ahead.popleft())
+
+    def _finish(self) -> None:
+        index = columns_of(self._header, self._chunk, self._entries, self._rows, self._chunks)
+        decoded = encode(index)
+        if len(decoded) > MAX_INDEX_BYTES:
+            raise FormatError(
+                "LIMIT", f"the index takes {len(decoded)} bytes, at most {MAX_INDEX_BYTES} are allowed"
+            )
+        decode(decoded, self._position)  # what a reader would refuse is not written
+        frame = zstd.encode(memoryview(decoded)) if self._codec != "raw" else None
+        if frame is not None and len(decoded) > MAX_INDEX_RATIO * len(frame):
+            frame = None
+        stored, flags = (decoded, 0) if frame is None else (frame, FLAG_ZSTD_INDEX)
+        length = self._position + len(stored) + FRAME_BYTES
+        trailer = Trailer(self._position, len(stored), len(decoded), checksum(stored), flags, length)
+        self._put(stored)
+        self._put(trailer.pack())
+
+
+def _smaller(chunk: memoryview, encoded: Future[bytes | None]) -> tuple[int, Any, int]:
+    frame = encoded.result()
+    return (RAW, chunk, len(chunk)) if frame is None else (ZSTD, frame, len(chunk))
+
+
+def _regroup(pieces: Iterable[Piece], size: int) -> Iterator[memoryview]:
+    """The bytes of the pieces in chunks of exactly `size`, the last one shorter; copied only across a boundary."""
+    held = bytearray()
+    for piece in pieces:
+        view = memoryview(piece).cast("B")
+        if held:
+            missing = size - len(held)
+            held += view[:missing]
+            view = view[missing:]
+            if len(held) < size:
+                continue
+            yield memoryview(held)
+            held = bytearray()
+        whole = len(view) - len(view) % size
+        for start in range(0, whole, size):
+            yield view[start : start + size]
+        held += view[whole:]
+    if held:
+        yield memoryview(held)
+
+
+def columns_of(
+    header: Header,
+    chunk: int,
+    entries: list[Entry],
+    rows: Mapping[str, int],
+    chunks: list[tuple[int, int, int]],
+) -> Index:
+    """The columns of these entries."""
+    kinds = {TensorInfo: TENSOR, Alias: ALIAS, Value: VALUE, Node: NODE}
+    tensors = [entry for entry in entries if isinstance(entry, TensorInfo)]
+    raw: dict[str, list[int]] = {
+        "type": [kinds[type(entry)] for entry in entries],
+        "dtype": [dtypes.named(entry.dtype).code for entry in tensors],
+        "rank": [len(entry.shape) for entry in tensors],
+        "dims": [n for entry in tensors for n in entry.shape],
+        "codec": [codec for codec, _, _ in chunks],
+        "stored": [stored for _, stored, _ in chunks],
+        "sum": [total for _, _, total in chunks],
+        "alias": [rows[entry.target] for entry in entries if isinstance(entry, Alias)],
+        "form": [FORMS.index(entry.form) for entry in entries if isinstance(entry, Node)],
+    }
+    columns = {name: np.array(raw[name], kind) for name, kind in PACKED.items()}
+    sparse: dict[str, dict[int, Any]] = {}
+    for row, entry in enumerate(entries):
+        for name, value in _said(entry, entries, rows):
+            sparse.setdefault(name, {})[row] = value
+    values = [entry.value for entry in entries if isinstance(entry, Value)]
+    return Index(header, chunk, [entry.path for entry in entries], columns, values, sparse)
+
+
+def _said(entry: Entry, entries: list[Entry], rows: Mapping[str, int]) -> Iterator[tuple[str, Any]]:
+    """What goes into the sparse columns: all but None, and for an alias all but what it takes over."""
+    if isinstance(entry, Value):
+        return
+    inherited: dict[str, Any] = {}
+    if isinstance(entry, Alias):
+        target = entries[rows[entry.target]]
+        if not isinstance(target, TensorInfo):
+            what = f"points at {entry.target!r}, a {type(target).__name__}, not a TensorInfo"
+            raise FormatError("ALIAS", f"alias {entry.path!r} {what}", path=entry.path)
+        axes = target.axes
+        if axes and entry.perm:
+            axes = tuple(axes[i] for i in entry.perm)
+        inherited = {"axes": axes, "role": target.role, "trainable": target.trainable}
+    for name in ("axes", "role", "trainable", "class_", "attrs", "module", "keys", "perm"):
+        value = getattr(entry, name, None)
+        if value is None or value == inherited.get(name) or (name in ("attrs", "keys") and not value):
+            continue
+        if name == "axes" and not value:
+            continue
+        yield name.rstrip("_"), _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value
+
+
+class Options(TypedDict, total=False):
+    """The keyword options of `Writer`, which every saving function takes."""
+
+    codec: str
+    chunk: int
+    level: int
+    convention: str | None
+    dialect: str | None
+    metadata: Mapping[str, Any] | None
+    provenance: Mapping[str, Any] | None
+    durable: bool
+
+
+def save_file(tree: Any, path: PathLike, **options: Unpack[Options]) -> None:
+    """Save a tree of arrays, raw and mappable unless `codec="zstd"`.
+
+    Args:
+        tree: A flat dict of arrays, or dicts, lists, tuples and namedtuples nested in any way, of ndarrays and values
+            (None, bool, int, float, str, bytes). A NumPy scalar is a 0-d tensor. The same array object at two
+            places is stored once and tied.
+        path: The file to write, replaced in one step.
+        options: The keyword options of `Writer`.
+
+    Raises:
+        FormatError: TYPE, PATH, DTYPE, … for what the format cannot hold, naming the place.
+        OSError: From the file system; the file that was there before is whole.
+    """
+    with Writer(path, **options) as out:
+        put(out, flatten(tree))
+
+
+def save(tree: Any, **options: Unpack[Options]) -> bytes:
+    """`save_file` into bytes."""
+    return to_bytes(flatten(tree), **options)
+
+
+def put(out: Writer, entries: Iterable[tuple[Entry, Array | None]]) -> None:
+    """Write entries, tensors with their arrays."""
+    for entry, array in entries:
+        out.add(entry, array)
+
+
+def to_bytes(entries: Iterable[tuple[Entry, Array | None]], **options: Unpack[Options]) -> bytes:
+    """The file that holds these entries, as bytes."""
+    buffer = io.BytesIO()
+    with Writer("", _output=buffer, **options) as out:
+        put(out, entries)
+    return buffer.getvalue()
