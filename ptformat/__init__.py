@@ -52,7 +52,7 @@ _FACE = {
     "save_file": "writer",
     "verify": "verification",
 }
-__all__ = [*_FACE, "__version__"]  # noqa: PLE0604
+__all__ = [*_FACE, "__version__"]
 
 
 def __getattr__(name: str) -> object:

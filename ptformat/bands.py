@@ -43,9 +43,7 @@ def bands(array: Array, limit: int = BAND_BYTES) -> Iterator[Array]:
 
 def byte_pieces(array: Array, dtype: DType, limit: int = BAND_BYTES) -> Iterator[memoryview]:
     """The stored bytes of an array, in pieces of about `limit` bytes: little-endian, sub-byte elements packed."""
-    if (
-        dtype.bits < 8
-    ):  # a band must end on a whole byte: at most 8 elements, and they take a byte each in memory
+    if dtype.bits < 8:  # a band must end on a whole byte: at most 8 elements, and they take a byte each in memory
         flat = np.ascontiguousarray(array).reshape(-1)
         for start in range(0, flat.size, limit // 8 * 8):
             yield pack(flat[start : start + limit // 8 * 8], dtype).data

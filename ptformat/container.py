@@ -48,9 +48,7 @@ def parse_frame(data: memoryview) -> Trailer:
     """
     size = len(data)
     if data[:8] != MAGIC[: min(8, size)] or size == 0:
-        raise FormatError(
-            "MAGIC", f"the file begins with {bytes(data[:8]).hex() or 'nothing'}, not {MAGIC.hex()}"
-        )
+        raise FormatError("MAGIC", f"the file begins with {bytes(data[:8]).hex() or 'nothing'}, not {MAGIC.hex()}")
     if size < 2 * FRAME_BYTES:
         raise FormatError("TRUNCATED", f"{size} bytes, a file has at least {2 * FRAME_BYTES}")
     version = struct.unpack_from("<2H", data, 8)
@@ -66,9 +64,7 @@ def _parse_trailer(data: memoryview, version: tuple[int, ...]) -> Trailer:
     start = size - FRAME_BYTES
     tail = data[start:]
     if tail[56:] != MAGIC:
-        raise FormatError(
-            "TRUNCATED", f"the last 8 bytes are {bytes(tail[56:]).hex()}, not the magic {MAGIC.hex()}"
-        )
+        raise FormatError("TRUNCATED", f"the last 8 bytes are {bytes(tail[56:]).hex()}, not the magic {MAGIC.hex()}")
     *facts, major, minor, length = _TRAILER.unpack_from(tail)
     (stored,) = struct.unpack_from("<Q", tail, 48)
     computed = checksum(tail[:48])
@@ -82,9 +78,7 @@ def _parse_trailer(data: memoryview, version: tuple[int, ...]) -> Trailer:
     if length > size:
         raise FormatError("TRUNCATED", f"{size} bytes, the trailer says {length}")
     if length < size:
-        raise FormatError(
-            "EXTENT", f"{size} bytes, the trailer says {length}: something was put before or after"
-        )
+        raise FormatError("EXTENT", f"{size} bytes, the trailer says {length}: something was put before or after")
     if trailer.index_offset < FRAME_BYTES or trailer.index_offset + trailer.index_stored != start:
         where = f"offset {trailer.index_offset}, {trailer.index_stored} bytes"
         raise FormatError("EXTENT", f"index at {where} does not end at the trailer ({start})")
@@ -110,7 +104,5 @@ def offsets(decoded: Iterable[int], stored: Iterable[int]) -> tuple[list[int], i
         starts.append(position)
         position += held
     if position > MAX_FILE_BYTES:
-        raise FormatError(
-            "LIMIT", f"the tensors end at {position}, a file has at most {MAX_FILE_BYTES} bytes"
-        )
+        raise FormatError("LIMIT", f"the tensors end at {position}, a file has at most {MAX_FILE_BYTES} bytes")
     return starts, position

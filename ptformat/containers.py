@@ -97,9 +97,7 @@ class _Flattening:
         array = self.as_array(leaf, path)
         if array is NotImplemented:
             kind = f"{type(leaf).__module__}.{type(leaf).__qualname__}"
-            raise FormatError(
-                "TYPE", f"{path or 'the root'!r}: a {kind} is no tensor, value or container", path=path
-            )
+            raise FormatError("TYPE", f"{path or 'the root'!r}: a {kind} is no tensor, value or container", path=path)
         if isinstance(array, Alias):
             return array, None
         if isinstance(leaf, np.ndarray):
@@ -215,10 +213,7 @@ class _Growing:
         self.children: dict[str, Any] = {}
 
     def finish(self) -> Any:
-        done = {
-            key: child.finish() if isinstance(child, _Growing) else child
-            for key, child in self.children.items()
-        }
+        done = {key: child.finish() if isinstance(child, _Growing) else child for key, child in self.children.items()}
         if self.form == "list":
             return list(done.values())
         if self.form == "tuple":

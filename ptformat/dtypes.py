@@ -40,9 +40,7 @@ class DType:
 
 
 def _row(code: int, name: str, bits: int, components: int = 1, floating: bool = False) -> DType:
-    numpy = (
-        np.dtype(getattr(ml_dtypes, name)) if hasattr(ml_dtypes, name) else np.dtype(name).newbyteorder("<")
-    )
+    numpy = np.dtype(getattr(ml_dtypes, name)) if hasattr(ml_dtypes, name) else np.dtype(name).newbyteorder("<")
     return DType(code, name, bits, numpy, components, floating)
 
 

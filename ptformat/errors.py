@@ -42,9 +42,7 @@ class FormatError(ValueError):
         problems: Every problem, one line each, where several were found at once; else `(message,)`.
     """
 
-    def __init__(
-        self, code: str, message: str, *, path: str | None = None, problems: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, code: str, message: str, *, path: str | None = None, problems: Sequence[str] = ()) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from . import paths, profile, structure
-from .codecs import RAW
 from .codecs import NAMES as CODEC_NAMES
+from .codecs import RAW
 from .container import offsets
 from .dtypes import TABLE
 from .errors import FormatError
@@ -157,9 +157,7 @@ class Index:
         for n in shape:
             count *= n
         if count * bits > 8 * MAX_TENSOR_BYTES or count > MAX_INTEGER:
-            raise FormatError(
-                "SHAPE", f"{self._tensor(k)}: {shape} elements of {bits} bits exceed the largest tensor"
-            )
+            raise FormatError("SHAPE", f"{self._tensor(k)}: {shape} elements of {bits} bits exceed the largest tensor")
 
     def _tensor(self, k: int) -> str:
         return f"tensor {self.paths[int(self.tensor_rows[k])]!r}"
@@ -175,9 +173,7 @@ class Index:
         starts = self.chunk_starts
         sizes = np.full(int(starts[-1]), self.chunk, np.int64)
         filled = np.flatnonzero(self.nbytes)
-        sizes[starts[filled + 1] - 1] = (
-            self.nbytes[filled] - (starts[filled + 1] - starts[filled] - 1) * self.chunk
-        )
+        sizes[starts[filled + 1] - 1] = self.nbytes[filled] - (starts[filled + 1] - starts[filled] - 1) * self.chunk
         return sizes
 
     @cached_property
@@ -289,9 +285,7 @@ def decode(data: bytes, end: int | None = None) -> Index:
     _check_schema(content)
     columns = {name: np.frombuffer(content[name], kind) for name, kind in PACKED.items()}
     names: list[str] = content["path"].split("\n")
-    header = Header(
-        **{n: content[n] for n in ("convention", "dialect", "metadata", "provenance") if n in content}
-    )
+    header = Header(**{n: content[n] for n in ("convention", "dialect", "metadata", "provenance") if n in content})
     index = Index(header, content["chunk"], names, columns, content["value"], {})
     _check_counts(index)
     _check_tensors(index)
@@ -381,14 +375,10 @@ def _check_tensors(index: Index) -> None:
             raise FormatError("SHAPE", f"{index._tensor(k)}: rank {columns['rank'][k]}, at most {MAX_RANK}")
     if columns["dims"].size and columns["dims"].max() > MAX_INTEGER:
         k = int(np.searchsorted(index.dim_starts, columns["dims"].argmax(), "right")) - 1
-        raise FormatError(
-            "SHAPE", f"{index._tensor(k)}: a dimension in {index.shape(k)} exceeds {MAX_INTEGER}"
-        )
+        raise FormatError("SHAPE", f"{index._tensor(k)}: a dimension in {index.shape(k)} exceeds {MAX_INTEGER}")
     total = float(index.nbytes.astype(np.float64).sum())
     if total > MAX_TOTAL_BYTES:
-        raise FormatError(
-            "LIMIT", f"the tensors declare {total:.0f} bytes together, at most {MAX_TOTAL_BYTES}"
-        )
+        raise FormatError("LIMIT", f"the tensors declare {total:.0f} bytes together, at most {MAX_TOTAL_BYTES}")
     _check_chunks(index)
 
 
@@ -397,9 +387,7 @@ def _check_chunks(index: Index) -> None:
     count = int(index.chunk_starts[-1])
     for name in ("codec", "stored", "sum"):
         if columns[name].size != count:
-            raise FormatError(
-                "CHUNK", f"column {name!r} has {columns[name].size} items, shapes ask for {count} chunks"
-            )
+            raise FormatError("CHUNK", f"column {name!r} has {columns[name].size} items, shapes ask for {count} chunks")
     if not count:
         return
     codec, stored, sizes = columns["codec"], columns["stored"].astype(np.int64), index.chunk_sizes
@@ -436,9 +424,7 @@ def _unpack_sparse(name: str, content: list[Any], types: Column) -> dict[int, An
         raise _schema(f"sparse column {name!r} belongs to {allowed} entries only")
     first_use = np.maximum.accumulate(np.concatenate(([-1], picks)))
     if (picks > first_use[:-1] + 1).any() or int(first_use[-1]) + 1 != len(table):
-        raise FormatError(
-            "NONCANONICAL", f"sparse column {name!r}: table not in order of first use, or not all used"
-        )
+        raise FormatError("NONCANONICAL", f"sparse column {name!r}: table not in order of first use, or not all used")
     if len({profile.encode(value) for value in table}) != len(table):
         raise FormatError("NONCANONICAL", f"sparse column {name!r}: a table value stands twice")
     return {row: table[pick] for row, pick in zip(rows.tolist(), picks.tolist(), strict=True)}

@@ -70,16 +70,12 @@ def check(path: str) -> None:
     except UnicodeEncodeError:
         raise FormatError("PATH", f"path {path!r} holds a lone surrogate and has no UTF-8 form") from None
     if size > MAX_PATH_BYTES:
-        raise FormatError(
-            "PATH", f"path {path[:40]!r}… has {size} bytes, at most {MAX_PATH_BYTES} are allowed"
-        )
+        raise FormatError("PATH", f"path {path[:40]!r}… has {size} bytes, at most {MAX_PATH_BYTES} are allowed")
     if path and not _PATH.fullmatch(path):
         raise FormatError("PATH", f"path {path!r}: {_fault(path)}", path=path)
     depth = len(_BOUNDARY.findall(path)) if path else 0
     if depth > MAX_PATH_DEPTH:
-        raise FormatError(
-            "PATH", f"path {path[:40]!r}… has {depth} segments, at most {MAX_PATH_DEPTH} are allowed"
-        )
+        raise FormatError("PATH", f"path {path[:40]!r}… has {depth} segments, at most {MAX_PATH_DEPTH} are allowed")
 
 
 def _fault(path: str) -> str:

@@ -94,9 +94,7 @@ def token(buffer: bytes | memoryview, at: int, *, strict: bool = True) -> tuple[
     if not strict and (0xC7 <= lead <= 0xC9 or 0xD4 <= lead <= 0xD8):
         return _ext(buffer, at, lead)
     what = {0xCA: "float32", 0xC1: "the byte c1, which is never used"}.get(lead, f"an ext type ({lead:02x})")
-    raise FormatError(
-        "MALFORMED" if lead == 0xC1 else "NONCANONICAL", f"index byte {at - 1}: {what} is not allowed"
-    )
+    raise FormatError("MALFORMED" if lead == 0xC1 else "NONCANONICAL", f"index byte {at - 1}: {what} is not allowed")
 
 
 def _integer(buffer: bytes | memoryview, at: int, width: int, *, signed: bool = False) -> int:

@@ -210,9 +210,7 @@ class Reader(Mapping[str, Any]):
     def _decode_ahead(self, rows: list[int]) -> list[Array]:
         """Decode the compressed tensors among these rows in a few threads; `_array` finds them while they are held."""
         codecs, starts = self.index.columns["codec"], self.index.chunk_starts
-        ordinals = {
-            row: int(self.index.ordinals[row]) for row in rows if self.index.columns["type"][row] == TENSOR
-        }
+        ordinals = {row: int(self.index.ordinals[row]) for row in rows if self.index.columns["type"][row] == TENSOR}
         packed = {row: k for row, k in ordinals.items() if (codecs[starts[k] : starts[k + 1]] != RAW).any()}
         if not packed:
             return []
@@ -234,9 +232,7 @@ class Reader(Mapping[str, Any]):
         if held != computed:
             where = f"{self.index._tensor(k)}, chunk {c - first} at byte {start}"
             path = self.index.paths[self.index.tensor_rows[k]]
-            raise FormatError(
-                "CHECKSUM", f"{where}: xxh3 {held:016x} stored, {computed:016x} computed", path=path
-            )
+            raise FormatError("CHECKSUM", f"{where}: xxh3 {held:016x} stored, {computed:016x} computed", path=path)
         return data
 
     def _decode_chunk(self, k: int, c: int, into: memoryview) -> None:
@@ -282,9 +278,7 @@ def _read_index(buffer: memoryview) -> Index:
     data = buffer[trailer.index_offset : trailer.index_offset + trailer.index_stored]
     computed = checksum(data)
     if computed != trailer.index_sum:
-        raise FormatError(
-            "CHECKSUM", f"index: xxh3 {trailer.index_sum:016x} stored, {computed:016x} computed"
-        )
+        raise FormatError("CHECKSUM", f"index: xxh3 {trailer.index_sum:016x} stored, {computed:016x} computed")
     if compressed:
         into = bytearray(trailer.index_decoded)
         try:
@@ -307,7 +301,7 @@ def map_file(path: PathLike, *, private: bool = False) -> mmap.mmap | bytes:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY if private else mmap.ACCESS_READ)
 
 
-def open(path: PathLike, *, verify: bool = False) -> Reader:  # noqa: A001 - the face is ptformat.open
+def open(path: PathLike, *, verify: bool = False) -> Reader:
     """Open a file: checks the index, reads no tensor.
 
     Args:

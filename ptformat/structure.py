@@ -41,9 +41,7 @@ def _check_values(index: Index) -> None:
             raise FormatError("SCHEMA", what, path=index.paths[row])
     for row in index.sparse.get("keys", {}):
         if _form(index, row) != "keys":
-            raise FormatError(
-                "SCHEMA", f"{_entry(index, row)} lists keys but its form is {_form(index, row)}"
-            )
+            raise FormatError("SCHEMA", f"{_entry(index, row)} lists keys but its form is {_form(index, row)}")
 
 
 def _rank(index: Index, row: int) -> int | None:
@@ -80,11 +78,7 @@ def _key(key: Any) -> bool:
 
 def _keys(value: Any) -> str | None:
     good = type(value) is list and value and all(map(_key, value))
-    return (
-        None
-        if good
-        else "expected a list of null, bool, int, float, string, bytes or lists of these, not empty"
-    )
+    return None if good else "expected a list of null, bool, int, float, string, bytes or lists of these, not empty"
 
 
 def _perm(value: Any) -> str | None:
@@ -190,17 +184,11 @@ class _Nesting:
             within = self._container(path)
             if form == "part":
                 if within != "flat":
-                    raise self._tree(
-                        row, f"is a part, but the container around it is {within or 'none'}, not flat"
-                    )
+                    raise self._tree(row, f"is a part, but the container around it is {within or 'none'}, not flat")
                 if not said:
-                    raise FormatError(
-                        "NONCANONICAL", f"{_entry(self.index, row)}: a part that says nothing", path=path
-                    )
+                    raise FormatError("NONCANONICAL", f"{_entry(self.index, row)}: a part that says nothing", path=path)
             elif form == "map" and path in self.first and not said and within != "flat":
-                raise FormatError(
-                    "NONCANONICAL", f"{_entry(self.index, row)}: a map node that says nothing", path=path
-                )
+                raise FormatError("NONCANONICAL", f"{_entry(self.index, row)}: a map node that says nothing", path=path)
             elif form in ORDERED_FORMS or form == "keys" or (form == "flat" and self.escaped):
                 listed.append(path)
         if listed:

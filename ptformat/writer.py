@@ -75,9 +75,7 @@ class Writer:
         if codec not in ("raw", "zstd"):
             raise ValueError(f"codec {codec!r}, expected 'raw' or 'zstd'")
         if chunk <= 0 or chunk % CHUNK_STEP or chunk > MAX_CHUNK_BYTES:
-            raise ValueError(
-                f"chunk of {chunk} bytes, expected a multiple of {CHUNK_STEP} up to {MAX_CHUNK_BYTES}"
-            )
+            raise ValueError(f"chunk of {chunk} bytes, expected a multiple of {CHUNK_STEP} up to {MAX_CHUNK_BYTES}")
         self._header = Header(
             convention=convention,
             dialect=dialect,
@@ -248,9 +246,7 @@ class Writer:
         index = columns_of(self._header, self._chunk, self._entries, self._rows, self._chunks)
         decoded = encode(index)
         if len(decoded) > MAX_INDEX_BYTES:
-            raise FormatError(
-                "LIMIT", f"the index takes {len(decoded)} bytes, at most {MAX_INDEX_BYTES} are allowed"
-            )
+            raise FormatError("LIMIT", f"the index takes {len(decoded)} bytes, at most {MAX_INDEX_BYTES} are allowed")
         decode(decoded, self._position)  # what a reader would refuse is not written
         frame = zstd.encode(memoryview(decoded)) if self._codec != "raw" else None
         if frame is not None and len(decoded) > MAX_INDEX_RATIO * len(frame):

@@ -23,9 +23,7 @@ def encode(chunk: memoryview, level: int = LEVEL) -> bytes | None:
     """One frame with content size, without checksum or dictionary id; None when the chunk hardly shrinks."""
     key = f"compressor{level}"
     if not hasattr(_contexts, key):
-        made = zstandard.ZstdCompressor(
-            level, write_content_size=True, write_checksum=False, write_dict_id=False
-        )
+        made = zstandard.ZstdCompressor(level, write_content_size=True, write_checksum=False, write_dict_id=False)
         setattr(_contexts, key, made)
     frame: bytes = getattr(_contexts, key).compress(chunk)
     small = len(frame) < KEEP * len(chunk) and len(frame) * MAX_ZSTD_RATIO >= len(chunk)
@@ -50,9 +48,7 @@ def decode(stored: memoryview, into: memoryview) -> None:
 def check_frame(stored: memoryview, size: int) -> None:
     """Check, without decoding, that `stored` is one frame that declares `size` bytes of content."""
     if stored[:4] != _MAGIC:
-        raise FormatError(
-            "CODEC", f"chunk begins with {bytes(stored[:4]).hex()}, not a zstd frame's {_MAGIC.hex()}"
-        )
+        raise FormatError("CODEC", f"chunk begins with {bytes(stored[:4]).hex()}, not a zstd frame's {_MAGIC.hex()}")
     if len(stored) < 6:
         raise FormatError("CODEC", f"zstd frame of {len(stored)} bytes is cut short")
     try:
@@ -66,9 +62,7 @@ def check_frame(stored: memoryview, size: int) -> None:
     if stored[4] & 0b1011:  # a reserved bit, or a dictionary id field
         raise FormatError("CODEC", f"zstd frame descriptor {stored[4]:#04x}: reserved bit or dictionary id")
     if frame.window_size > max(MAX_ZSTD_WINDOW, size):
-        raise FormatError(
-            "LIMIT", f"zstd window of {frame.window_size} bytes, at most {MAX_ZSTD_WINDOW} are allowed"
-        )
+        raise FormatError("LIMIT", f"zstd window of {frame.window_size} bytes, at most {MAX_ZSTD_WINDOW} are allowed")
     if size > MAX_ZSTD_RATIO * len(stored):
         raise FormatError("LIMIT", f"{len(stored)} stored bytes declare {size}, over {MAX_ZSTD_RATIO} : 1")
     _walk(stored)

@@ -44,8 +44,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, keep: Tensor) -> Tensor:
         batch, length, hidden = x.shape
         q, k, v = (
-            part(x).view(batch, length, self.heads, -1).transpose(1, 2)
-            for part in (self.query, self.key, self.value)
+            part(x).view(batch, length, self.heads, -1).transpose(1, 2) for part in (self.query, self.key, self.value)
         )
         scores = q @ k.transpose(2, 3) / math.sqrt(hidden // self.heads)
         scores = scores.masked_fill(~keep[:, None, None, :], torch.finfo(x.dtype).min)

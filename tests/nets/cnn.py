@@ -91,14 +91,10 @@ class LinenVolume(nn.Module):
     """(N, 5, 7, 6, 2) -> (N, 3, 7, 3, 6): the twin of `TorchVolume`."""
 
     def setup(self) -> None:
-        self.conv = nn.Conv(
-            6, (2, 3, 4), strides=(2, 1, 2), padding=((1, 1), (1, 1), (2, 2)), feature_group_count=2
-        )
+        self.conv = nn.Conv(6, (2, 3, 4), strides=(2, 1, 2), padding=((1, 1), (1, 1), (2, 2)), feature_group_count=2)
         self.norm = nn.BatchNorm(use_running_average=True, epsilon=1e-2, momentum=1 - MOMENTUM)
         self.mix = nn.Conv(6, (1, 3, 2), padding=((0, 0), (1, 1), (0, 0)))
-        self.plain = nn.BatchNorm(
-            use_running_average=True, epsilon=1e-5, momentum=0.9, use_scale=False, use_bias=False
-        )
+        self.plain = nn.BatchNorm(use_running_average=True, epsilon=1e-5, momentum=0.9, use_scale=False, use_bias=False)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         out: jax.Array = self.plain(self.mix(nn.relu(self.norm(self.conv(x)))))
@@ -222,9 +218,7 @@ def _linen_layer_norm() -> nn.Module:
 
 def _rms_norm() -> torch.nn.Module:
     return randomize(
-        torch.nn.Sequential(
-            torch.nn.Linear(5, 7, bias=False), torch.nn.RMSNorm(7, eps=1e-2), torch.nn.Linear(7, 7)
-        )
+        torch.nn.Sequential(torch.nn.Linear(5, 7, bias=False), torch.nn.RMSNorm(7, eps=1e-2), torch.nn.Linear(7, 7))
     )
 
 
