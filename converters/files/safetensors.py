@@ -1,0 +1,238 @@
+"""The .safetensors file as source and sink, without the library of that name.
+
+Layout, from the safetensors README: u64 little-endian header length, a JSON header of name -> dtype, shape,
+data_offsets (and `__metadata__`, strings only), then the tensors' bytes without holes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ptformat import dtypes, paths
+from ptformat.atomic import AtomicFile, PathLike
+from ptformat.dtypes import Array
+from ptformat.errors import FormatError
+from ptformat.index import Header
+from ptformat.reader import map_file
+from ptformat.tree import Entry, Node, TensorInfo, Value
+
+from ..content import Content, Pieces, repeated
+
+NAME = "safetensors"
+SUFFIXES = (".safetensors",)
+MAX_HEADER = 100_000_000  # the library's own limit
+_PIECE = 8 * 2**20
+
+# safetensors' name -> ours. F4 counts elements, two to a byte, low bits first.
+DTYPES = {
+    "BOOL": "bool",
+    "U8": "uint8",
+    "I8": "int8",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E8M0": "float8_e8m0fnu",
+    "F8_E4M3FNUZ": "float8_e4m3fnuz",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz",
+    "I16": "int16",
+    "U16": "uint16",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I32": "int32",
+    "U32": "uint32",
+    "F32": "float32",
+    "C64": "complex64",
+    "F64": "float64",
+    "I64": "int64",
+    "U64": "uint64",
+    "F4": "float4_e2m1fn",
+}
+_NAMES = {ours: theirs for theirs, ours in DTYPES.items()}
+# The library writes wide types first, so that every tensor is aligned to its element.
+_RANK = {ours: rank for rank, ours in enumerate(DTYPES.values())}
+
+
+def recognises(head: bytes, size: int) -> bool:
+    """Whether a file that begins so is one of these: a header length within the file, then a brace."""
+    return len(head) > 8 and head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= min(size, MAX_HEADER)
+
+
+class SafetensorsSource:
+    """A .safetensors file, mapped."""
+
+    def __init__(self, path: PathLike) -> None:
+        self.name = os.fspath(path)
+        self._buffer = memoryview(map_file(path))
+        header, self._start = _read_header(self._buffer)
+        metadata = header.pop("__metadata__", {})
+        self._offsets: dict[str, tuple[int, int]] = {}
+        self.entries = self._read_entries(header)
+        self.header = Header(metadata=metadata, convention="torch" if metadata.get("format") == "pt" else None)
+
+    def _read_entries(self, header: dict[str, Any]) -> list[Entry]:
+        entries: list[Entry] = []
+        if any("." in name for name in header):
+            entries.append(Node("", "flat"))
+        elif not header:
+            entries.append(Node("", "map"))
+        end = 0
+        segments = paths.split_flat(header)
+        for name, said in sorted(header.items(), key=lambda item: _begin(item[1])):
+            path = paths.render(segments[name])
+            info, span = _tensor(name, path, said)
+            if span[0] != end:
+                raise _malformed(f"tensor {name!r} begins at byte {span[0]} of the data, expected {end}")
+            end = span[1]
+            self._offsets[path] = span
+            entries.append(info)
+        size = len(self._buffer) - self._start
+        if end != size:
+            raise FormatError(
+                "TRUNCATED" if end > size else "EXTENT", f"the header describes {end} bytes, {size} follow"
+            )
+        return entries
+
+    def array(self, path: str) -> Array:
+        """A view of the map."""
+        info = next(entry for entry in self.entries if entry.path == path)
+        assert isinstance(info, TensorInfo)
+        raw = np.frombuffer(self._bytes(path), np.uint8)
+        return dtypes.unpack(raw, dtypes.named(info.dtype), info.shape)
+
+    def _bytes(self, path: str) -> memoryview:
+        begin, end = self._offsets[path]
+        return self._buffer[self._start + begin : self._start + end]
+
+    def pieces(self, path: str) -> Pieces:
+        """Views of the map."""
+        data = self._bytes(path)
+        return (data[at : at + _PIECE] for at in range(0, len(data), _PIECE))
+
+    def close(self) -> None:
+        """Let go of the map."""
+        self._buffer = memoryview(b"")
+
+
+def _begin(said: Any) -> tuple[int, int]:
+    """Sort key of a header entry: its data offsets."""
+    try:
+        begin, end = said["data_offsets"]
+        return int(begin), int(end)
+    except (TypeError, KeyError, ValueError):
+        return 0, 0
+
+
+def _malformed(what: str) -> FormatError:
+    return FormatError("MALFORMED", f"safetensors header: {what}")
+
+
+def _read_header(buffer: memoryview) -> tuple[dict[str, Any], int]:
+    size = len(buffer)
+    if size < 8:
+        raise FormatError("TRUNCATED", f"{size} bytes, a safetensors file has at least 8")
+    (length,) = struct.unpack_from("<Q", buffer)
+    if length > MAX_HEADER:
+        raise FormatError("LIMIT", f"safetensors header of {length} bytes, at most {MAX_HEADER} are allowed")
+    if 8 + length > size:
+        raise FormatError("TRUNCATED", f"safetensors header of {length} bytes, {size - 8} follow")
+    try:
+        header = json.loads(bytes(buffer[8 : 8 + length]), object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise _malformed(f"no JSON ({error})") from None
+    if not isinstance(header, dict):
+        raise _malformed(f"a {type(header).__name__}, expected an object")
+    metadata = header.get("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise _malformed("__metadata__ is not an object of strings")
+    return header, 8 + length
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise FormatError("DUPLICATE", "safetensors header: a name stands twice")
+    return result
+
+
+def _tensor(name: str, path: str, said: Any) -> tuple[TensorInfo, tuple[int, int]]:
+    if not isinstance(said, dict) or not {"dtype", "shape", "data_offsets"} <= said.keys():
+        raise _malformed(f"tensor {name!r} has no dtype, shape and data_offsets")
+    if said["dtype"] not in DTYPES:
+        raise FormatError("DTYPE", f"tensor {name!r}: safetensors type {said['dtype']!r} is not known", path=path)
+    for key in ("shape", "data_offsets"):
+        if not isinstance(said[key], list) or any(type(n) is not int or not 0 <= n < 2**53 for n in said[key]):
+            raise _malformed(f"{key} of tensor {name!r} is {said[key]}")
+    if len(said["data_offsets"]) != 2:
+        raise _malformed(f"data_offsets of tensor {name!r} are {said['data_offsets']}")
+    paths.check(path)
+    info = TensorInfo(path, DTYPES[said["dtype"]], tuple(said["shape"]))
+    begin, end = said["data_offsets"]
+    if end - begin != info.nbytes:
+        what = f"{info.dtype} {info.shape} needs {info.nbytes} bytes, data_offsets hold {end - begin}"
+        raise FormatError("EXTENT", f"tensor {name!r}: {what}", path=path)
+    return info, (begin, end)
+
+
+def write(content: Content, path: PathLike, *, durable: bool = True) -> None:
+    """Write the tensors; a tied one is written under each of its names, inner nodes are left out.
+
+    Raises:
+        FormatError: TYPE for a value, DTYPE for a type that safetensors lacks, DUPLICATE for two paths of one name.
+    """
+    tensors = sorted(repeated(content), key=lambda pair: (-_RANK[_known(pair[0])], _name(pair[0].path)))
+    if values := [entry.path for entry in content.entries if isinstance(entry, Value)]:
+        what = f"{len(values)} values that are no tensors, such as {values[0]!r}"
+        raise FormatError("TYPE", f"a .safetensors file cannot hold {what}; keep them in a .ptf", path=values[0])
+    header: dict[str, Any] = {}
+    if metadata := _strings(content.header.metadata, content.header.convention):
+        header["__metadata__"] = metadata
+    end = 0
+    for info, _ in tensors:
+        name = _name(info.path)
+        if name in header:
+            raise FormatError("DUPLICATE", f"two tensors would be called {name!r}", path=info.path)
+        span = [end, end + info.nbytes]
+        header[name] = {"dtype": _NAMES[info.dtype], "shape": list(info.shape), "data_offsets": span}
+        end = span[1]
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with AtomicFile(path, durable=durable) as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for info, held in tensors:
+            start = file.position
+            for piece in content.pieces(held) if held is info else _tied_pieces(content, info, held):
+                file.write(piece)
+            assert file.position - start == info.nbytes
+
+
+def _tied_pieces(content: Content, info: TensorInfo, held: TensorInfo) -> Pieces:
+    if info.shape != held.shape:
+        raise FormatError("TIE", f"{info.path!r} is a permuted tie of {held.path!r}; a .safetensors file has none")
+    return content.pieces(held)
+
+
+def _known(info: TensorInfo) -> str:
+    if info.dtype not in _NAMES:
+        raise FormatError("DTYPE", f"tensor {info.path!r}: safetensors has no {info.dtype}", path=info.path)
+    return info.dtype
+
+
+def _name(path: str) -> str:
+    return paths.join_flat(paths.parse(path))
+
+
+def _strings(metadata: Mapping[str, Any], convention: str | None) -> dict[str, str]:
+    """safetensors' metadata: strings only. What torch's readers look for is said when the names are torch's."""
+    kept = {key: value for key, value in metadata.items() if isinstance(value, str)}
+    if convention == "torch":
+        kept.setdefault("format", "pt")
+    elif kept.get("format") == "pt":
+        del kept["format"]
+    return kept

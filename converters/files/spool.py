@@ -1,0 +1,33 @@
+"""Large tensors in a nameless temporary file, so that they take no anonymous memory."""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ptformat.dtypes import Array
+from ptformat.reader import aligned
+
+IN_MEMORY_BYTES = 16 * 2**20
+
+
+def gather(pieces: Iterable[Any], nbytes: int) -> Array:
+    """The bytes of the pieces in one uint8 array: in memory up to 16 MiB, else in a file of the system's
+    temporary directory that is gone when the array is.
+    """
+    if nbytes <= IN_MEMORY_BYTES:
+        into = aligned(nbytes)
+    else:
+        with tempfile.TemporaryFile(prefix="ptformat-") as file:
+            file.truncate(nbytes)
+            into = np.frombuffer(mmap.mmap(file.fileno(), nbytes), np.uint8)
+    at = 0
+    for piece in pieces:
+        part = np.frombuffer(piece, np.uint8)
+        into[at : at + part.size] = part
+        at += part.size
+    return into
