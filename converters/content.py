@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ptformat.bands import byte_pieces
@@ -39,11 +39,11 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a sink writes: entries in order, and where each tensor's bytes come from."""
+    """What a sink writes: entries in order, and where the bytes of each tensor, and of each alias by itself, are."""
 
     entries: Sequence[Entry]
     header: Header
-    pieces: Callable[[TensorInfo], Pieces]
+    pieces: Callable[[TensorInfo | Alias], Pieces]
 
     @property
     def nbytes(self) -> int:
@@ -51,29 +51,25 @@ class Content:
         return sum(entry.nbytes for entry in self.entries if isinstance(entry, TensorInfo))
 
 
-@dataclass(slots=True)
 class MemorySource:
     """A tree in memory as a source: entries paired with their arrays."""
 
-    items: Iterable[tuple[Entry, Array | None]]
-    header: Header = field(default_factory=Header)
-    name: str = "tree"
-    entries: Sequence[Entry] = field(init=False)
-    _arrays: dict[str, Array] = field(init=False)
-
-    def __post_init__(self) -> None:
-        items = list(self.items)
-        self.entries = [entry for entry, _ in items]
-        self._arrays = {entry.path: array for entry, array in items if array is not None}
+    def __init__(
+        self, items: Iterable[tuple[Entry, Array | None]], header: Header | None = None, name: str = "tree"
+    ) -> None:
+        held = list(items)
+        self.name = name
+        self.header = header or Header()
+        self.entries = [entry for entry, _ in held]
+        self._arrays = {entry.path: (entry, array) for entry, array in held if array is not None}
 
     def array(self, path: str) -> Array:
         """The array itself."""
-        return self._arrays[path]
+        return self._arrays[path][1]
 
     def pieces(self, path: str) -> Pieces:
         """Its bytes in logical order."""
-        array = self._arrays[path]
-        entry = next(entry for entry in self.entries if entry.path == path)
+        entry, array = self._arrays[path]
         assert isinstance(entry, TensorInfo)
         return byte_pieces(array, named(entry.dtype))
 
@@ -83,19 +79,30 @@ class MemorySource:
 
 def whole(source: Source) -> Content:
     """All of a source, as it is."""
-    return Content(source.entries, source.header, lambda info: source.pieces(info.path))
+    dtypes = {entry.path: entry.dtype for entry in source.entries if isinstance(entry, TensorInfo)}
+
+    def pieces(entry: TensorInfo | Alias) -> Pieces:
+        if isinstance(entry, TensorInfo):
+            return source.pieces(entry.path)
+        return moved(source, entry.target, dtypes[entry.target], entry.perm)
+
+    return Content(source.entries, source.header, pieces)
 
 
-def repeated(content: Content) -> Iterator[tuple[TensorInfo, TensorInfo]]:
-    """(tensor as a file without ties holds it, tensor that has its bytes): an alias becomes a tensor of its own.
+def moved(source: Source, path: str, dtype: str, perm: tuple[int, ...] | None) -> Pieces:
+    """The bytes of a source's tensor with its axes permuted: the i-th axis is the source's `perm[i]`-th."""
+    if perm is None or perm == tuple(sorted(perm)):
+        return source.pieces(path)
+    return byte_pieces(source.array(path).transpose(perm), named(dtype))
 
-    An alias with a permutation is not spelled out here: a sink without ties refuses it.
-    """
-    tensors = {entry.path: entry for entry in content.entries if isinstance(entry, TensorInfo)}
-    for entry in content.entries:
+
+def untied(entries: Sequence[Entry]) -> Iterator[tuple[TensorInfo, TensorInfo | Alias]]:
+    """What a file without ties holds: (tensor, the entry whose bytes it has); an alias becomes a tensor."""
+    tensors = {entry.path: entry for entry in entries if isinstance(entry, TensorInfo)}
+    for entry in entries:
         if isinstance(entry, TensorInfo):
             yield entry, entry
         elif isinstance(entry, Alias):
             target = tensors[entry.target]
             order = entry.perm or tuple(range(len(target.shape)))
-            yield TensorInfo(entry.path, target.dtype, tuple(target.shape[i] for i in order)), target
+            yield TensorInfo(entry.path, target.dtype, tuple(target.shape[i] for i in order)), entry

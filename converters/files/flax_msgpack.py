@@ -25,7 +25,7 @@ from ptformat.paths import Segments
 from ptformat.reader import map_file
 from ptformat.tree import Alias, Entry, Node, TensorInfo, Value
 
-from ..content import Content, Pieces, repeated
+from ..content import Content, Pieces, untied
 from .spool import gather
 
 NAME = "flax msgpack"
@@ -33,6 +33,7 @@ SUFFIXES = (".msgpack",)
 CHUNK_BYTES = 2**30
 _CHUNKED = "__msgpack_chunked_array__"
 _PIECE = 8 * 2**20
+_Tensors = dict[str, tuple[TensorInfo, TensorInfo | Alias]]
 
 
 def recognises(head: bytes, size: int) -> bool:
@@ -199,11 +200,10 @@ def write(content: Content, path: PathLike, *, durable: bool = True) -> None:
     Raises:
         FormatError: DTYPE for a sub-byte type, TYPE for keys that are no strings.
     """
-    held = {info.path: target for info, target in repeated(content)}
-    shown = {info.path: info for info, _ in repeated(content)}
+    tensors = {info.path: (info, entry) for info, entry in untied(content.entries)}
     root = _nest(content)
     with AtomicFile(path, durable=durable) as file:
-        for part in _stream(root, shown, held, content):
+        for part in _stream(root, tensors, content):
             file.write(part)
 
 
@@ -242,21 +242,19 @@ def _keys(path: str, tops: list[str], flat: dict[str, str]) -> tuple[str, ...]:
     return segments
 
 
-def _stream(tree: Any, shown: dict[str, TensorInfo], held: dict[str, TensorInfo], content: Content) -> Iterator[Any]:
+def _stream(tree: Any, tensors: _Tensors, content: Content) -> Iterator[Any]:
     if isinstance(tree, dict):
-        yield msgpack.Packer(autoreset=True).pack_map_header(len(tree))
+        yield msgpack.Packer().pack_map_header(len(tree))
         for key, child in tree.items():
             yield msgpack.packb(key)
-            yield from _stream(child, shown, held, content)
-    elif isinstance(tree, (TensorInfo, Alias)):
-        info, target = shown[tree.path], held[tree.path]
+            yield from _stream(child, tensors, content)
+    elif isinstance(tree, Value):
+        yield msgpack.packb(tree.value)
+    else:
+        info, entry = tensors[tree.path]
         if BY_NAME[info.dtype].bits < 8:
             raise FormatError("DTYPE", f"tensor {info.path!r}: {info.dtype} in a flax msgpack file", path=info.path)
-        if info.shape != target.shape:
-            raise FormatError("TIE", f"{info.path!r} is a permuted tie of {target.path!r}; a .msgpack file has none")
-        yield from _stream_array(info, content.pieces(target))
-    else:
-        yield msgpack.packb(tree.value)
+        yield from _stream_array(info, content.pieces(entry))
 
 
 def _stream_array(info: TensorInfo, pieces: Pieces) -> Iterator[Any]:

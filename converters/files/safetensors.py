@@ -22,7 +22,7 @@ from ptformat.index import Header
 from ptformat.reader import map_file
 from ptformat.tree import Entry, Node, TensorInfo, Value
 
-from ..content import Content, Pieces, repeated
+from ..content import Content, Pieces, untied
 
 NAME = "safetensors"
 SUFFIXES = (".safetensors",)
@@ -186,7 +186,7 @@ def write(content: Content, path: PathLike, *, durable: bool = True) -> None:
     Raises:
         FormatError: TYPE for a value, DTYPE for a type that safetensors lacks, DUPLICATE for two paths of one name.
     """
-    tensors = sorted(repeated(content), key=lambda pair: (-_RANK[_known(pair[0])], _name(pair[0].path)))
+    tensors = sorted(untied(content.entries), key=lambda pair: (-_RANK[_known(pair[0])], _name(pair[0].path)))
     if values := [entry.path for entry in content.entries if isinstance(entry, Value)]:
         what = f"{len(values)} values that are no tensors, such as {values[0]!r}"
         raise FormatError("TYPE", f"a .safetensors file cannot hold {what}; keep them in a .ptf", path=values[0])
@@ -205,17 +205,11 @@ def write(content: Content, path: PathLike, *, durable: bool = True) -> None:
     text += b" " * (-len(text) % 8)
     with AtomicFile(path, durable=durable) as file:
         file.write(struct.pack("<Q", len(text)) + text)
-        for info, held in tensors:
+        for info, entry in tensors:
             start = file.position
-            for piece in content.pieces(held) if held is info else _tied_pieces(content, info, held):
+            for piece in content.pieces(entry):
                 file.write(piece)
             assert file.position - start == info.nbytes
-
-
-def _tied_pieces(content: Content, info: TensorInfo, held: TensorInfo) -> Pieces:
-    if info.shape != held.shape:
-        raise FormatError("TIE", f"{info.path!r} is a permuted tie of {held.path!r}; a .safetensors file has none")
-    return content.pieces(held)
 
 
 def _known(info: TensorInfo) -> str:
@@ -229,7 +223,7 @@ def _name(path: str) -> str:
 
 
 def _strings(metadata: Mapping[str, Any], convention: str | None) -> dict[str, str]:
-    """safetensors' metadata: strings only. What torch's readers look for is said when the names are torch's."""
+    """Metadata of strings only. What torch's readers look for is said when the names are torch's."""
     kept = {key: value for key, value in metadata.items() if isinstance(value, str)}
     if convention == "torch":
         kept.setdefault("format", "pt")

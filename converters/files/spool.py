@@ -16,8 +16,9 @@ IN_MEMORY_BYTES = 16 * 2**20
 
 
 def gather(pieces: Iterable[Any], nbytes: int) -> Array:
-    """The bytes of the pieces in one uint8 array: in memory up to 16 MiB, else in a file of the system's
-    temporary directory that is gone when the array is.
+    """The bytes of the pieces in one uint8 array.
+
+    In memory up to 16 MiB, else in a file of the system's temporary directory that is gone when the array is.
     """
     if nbytes <= IN_MEMORY_BYTES:
         into = aligned(nbytes)
