@@ -33,7 +33,7 @@ class AtomicFile:
         with _naming(self.name):
             mode = self._replaced_mode()
             folder, base = os.path.split(self._target)
-            self._temporary = os.path.join(folder, f".{base[:200]}.{secrets.token_hex(4)}.tmp")
+            self._temporary = os.path.join(folder, f".{base[:40]}.{secrets.token_hex(4)}.tmp")
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
             self._fd = os.open(self._temporary, flags, 0o666)
             try:

@@ -65,14 +65,14 @@ def _parse_trailer(data: memoryview, version: tuple[int, ...]) -> Trailer:
     tail = data[start:]
     if tail[56:] != MAGIC:
         raise FormatError("TRUNCATED", f"the last 8 bytes are {bytes(tail[56:]).hex()}, not the magic {MAGIC.hex()}")
-    *facts, major, minor, length = _TRAILER.unpack_from(tail)
+    offset, held, decoded, index_sum, flags, major, minor, length = _TRAILER.unpack_from(tail)
     (stored,) = struct.unpack_from("<Q", tail, 48)
     computed = checksum(tail[:48])
     if stored != computed:
         raise FormatError("CHECKSUM", f"trailer: xxh3 {stored:016x} stored, {computed:016x} computed")
     if (major, minor) != version:
         raise FormatError("VERSION", f"trailer says {major}.{minor}, preamble {version[0]}.{version[1]}")
-    trailer = Trailer(*facts, length)
+    trailer = Trailer(offset, held, decoded, index_sum, flags, length)
     if trailer.flags & ~FLAG_ZSTD_INDEX:
         raise FormatError("FEATURE", f"trailer flags {trailer.flags:#x}: only bit 0 is known")
     if length > size:

@@ -10,6 +10,7 @@ import numpy as np
 from . import dtypes, paths
 from .dtypes import Array
 from .errors import FormatError
+from .limits import MAX_PATH_DEPTH
 from .paths import Segments
 from .tree import Alias, Entry, Node, TensorInfo, Value
 
@@ -35,6 +36,9 @@ class Record(tuple[Any, ...]):
         record._class = class_
         return record
 
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return self._fields, tuple(self), self._class
+
     def __getattr__(self, name: str) -> Any:
         fields = self.__dict__.get("_fields", ())
         if name in fields:
@@ -50,7 +54,7 @@ def numpy_array(leaf: Any, where: str) -> Any:
     """An ndarray or NumPy scalar as an array; NotImplemented for anything else.
 
     Raises:
-        FormatError: TYPE for a masked or structured array, which the format cannot hold.
+        FormatError: TYPE for a masked array, which the format cannot hold.
     """
     if isinstance(leaf, np.ma.MaskedArray):
         raise FormatError("TYPE", f"{where}: a masked array; save its data and its mask", path=where)
@@ -84,6 +88,8 @@ class _Flattening:
         if not isinstance(tree, (Mapping, list, tuple)):
             yield self.leaf(tree, path)
             return
+        if len(at) > MAX_PATH_DEPTH:  # before Python's own limit of nesting is met
+            raise FormatError("PATH", f"path {path[:40]!r}… has more than {MAX_PATH_DEPTH} segments", path=path)
         if id(tree) in self.open:
             raise FormatError("TYPE", f"{path or 'the root'!r}: a container that contains itself", path=path)
         self.open.add(id(tree))
@@ -222,5 +228,9 @@ class _Growing:
             return Record(list(done), list(done.values()), self.node.class_ if self.node else None)
         if self.form == "keys":
             assert self.node is not None
-            return dict(zip(self.node.keys or (), done.values(), strict=True))
+            keyed = dict(zip(self.node.keys or (), done.values(), strict=True))
+            if len(keyed) != len(done):  # the file may tell 1, 1.0 and true apart
+                what = f"{self.node.path or 'the root'!r}: keys {list(self.node.keys or ())} are not distinct in Python"
+                raise FormatError("TYPE", what, path=self.node.path)
+            return keyed
         return done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,8 +97,21 @@ def of(numpy: np.dtype[Any], where: str) -> DType:
     return found
 
 
+def fault(chunk: memoryview, dtype: DType, count: int | None = None) -> str | None:
+    """What is wrong with the bits of a chunk, or None; `count` is the tensor's elements where the chunk is its last."""
+    if dtype.name == "bool" and (np.frombuffer(chunk, np.uint8) > 1).any():
+        return "a bool byte other than 0 and 1"
+    used = (count or 0) * dtype.bits % 8
+    if used and chunk[-1] >> used:
+        return f"the {8 - used} bits after the last element are not zero"
+    return None
+
+
 def pack(array: Array, dtype: DType) -> Array:
     """The bytes of a 1-D array: a uint8 view, or packed low bits first with a zero tail for sub-byte types."""
+    if dtype.name == "bool":  # a view of other bytes as bool may hold any of them
+        canonical: Array = (array.view(np.uint8) != 0).view(np.uint8)
+        return canonical
     if dtype.bits >= 8:
         return array.view(np.uint8)
     per = 8 // dtype.bits
@@ -116,6 +130,6 @@ def unpack(stored: Array, dtype: DType, shape: tuple[int, ...]) -> Array:
     per = 8 // dtype.bits
     shifts = np.arange(per, dtype=np.uint8) * np.uint8(dtype.bits)
     elements = (stored[:, None] >> shifts) & np.uint8((1 << dtype.bits) - 1)
-    count = int(np.prod(shape, dtype=object))
-    elements = elements.reshape(-1)[:count]
-    return elements.view(dtype.numpy).reshape(shape)
+    elements = elements.reshape(-1)[: math.prod(shape)]
+    result: Array = elements.view(dtype.numpy).reshape(shape)
+    return result

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -142,24 +144,23 @@ class Index:
         for width in np.unique(rank):
             chosen = np.flatnonzero(rank == width)
             shape = dims[starts[chosen][:, None] + np.arange(width)]
-            apart = np.where(shape == 0, 1, shape)
+            apart = np.where(shape == 0, 1, shape)  # NumPy and torch refuse [2**62, 2**62, 0]
             # float64 decides what is surely within bounds; what is near or above them is multiplied exactly.
-            near = apart.astype(np.float64).prod(axis=1) * bits[chosen] > 2.0**60
-            for k, row in zip(chosen[near], apart[near], strict=True):
-                self._check_size(int(k), [int(n) for n in row], int(bits[k]))
-            result[chosen] = (shape.astype(np.int64).prod(axis=1) * bits[chosen] + 7) // 8 if width else 0
-            if not width:
-                result[chosen] = (bits[chosen] + 7) // 8
+            with np.errstate(over="ignore"):
+                near = apart.astype(np.float64).prod(axis=1) * bits[chosen] > MAX_INTEGER
+            for k in chosen[near]:
+                self._check_size(int(k), int(bits[k]))
+            result[chosen] = (shape.astype(np.int64).prod(axis=1) * bits[chosen] + 7) // 8
         return result
 
-    def _check_size(self, k: int, shape: list[int], bits: int) -> None:
-        count = 1
-        for n in shape:
-            count *= n
+    def _check_size(self, k: int, bits: int) -> None:
+        shape = self.shape(k)
+        count = math.prod(n or 1 for n in shape)
         if count * bits > 8 * MAX_TENSOR_BYTES or count > MAX_INTEGER:
-            raise FormatError("SHAPE", f"{self._tensor(k)}: {shape} elements of {bits} bits exceed the largest tensor")
+            raise FormatError("SHAPE", f"{self.named(k)}: {shape} of {bits} bits each exceeds the largest tensor")
 
-    def _tensor(self, k: int) -> str:
+    def named(self, k: int) -> str:
+        """The k-th tensor as a message names it."""
         return f"tensor {self.paths[int(self.tensor_rows[k])]!r}"
 
     @cached_property
@@ -177,11 +178,27 @@ class Index:
         return sizes
 
     @cached_property
+    def held(self) -> Column:
+        """Stored bytes of each tensor."""
+        starts, ends = self.chunk_starts, self._stored_ends
+        return ends[starts[1:]] - ends[starts[:-1]]
+
+    @cached_property
     def layout(self) -> tuple[list[int], int]:
         """Start of each tensor in the file, and where the last one ends, in bytes."""
-        ends = np.concatenate(([0], np.cumsum(self.columns["stored"], dtype=np.int64)))
-        held = ends[self.chunk_starts[1:]] - ends[self.chunk_starts[:-1]]
-        return offsets(self.nbytes.tolist(), held.tolist())
+        return offsets(self.nbytes.tolist(), self.held.tolist())
+
+    @cached_property
+    def chunk_offsets(self) -> Column:
+        """Start of each chunk in the file."""
+        counts = np.diff(self.chunk_starts)
+        before = self._stored_ends[:-1]
+        starts = np.array(self.layout[0], np.int64)
+        return np.repeat(starts - self._stored_ends[self.chunk_starts[:-1]], counts) + before
+
+    @cached_property
+    def _stored_ends(self) -> Column:
+        return np.concatenate(([0], np.cumsum(self.columns["stored"], dtype=np.int64)))
 
     def shape(self, k: int) -> tuple[int, ...]:
         """Shape of the k-th tensor."""
@@ -284,10 +301,10 @@ def decode(data: bytes, end: int | None = None) -> Index:
     content = profile.decode(data)
     _check_schema(content)
     columns = {name: np.frombuffer(content[name], kind) for name, kind in PACKED.items()}
-    names: list[str] = content["path"].split("\n")
+    _check_counts(content, columns)
+    names: list[str] = content["path"].split("\n") if columns["type"].size else []
     header = Header(**{n: content[n] for n in ("convention", "dialect", "metadata", "provenance") if n in content})
     index = Index(header, content["chunk"], names, columns, content["value"], {})
-    _check_counts(index)
     _check_tensors(index)
     if end is not None and index.layout[1] != end:
         raise FormatError("EXTENT", f"the tensors end at byte {index.layout[1]}, the index begins at {end}")
@@ -313,11 +330,11 @@ def _check_schema(content: Any) -> None:
     requires = content.get("requires")
     if type(requires) is not list or any(type(name) is not str for name in requires):
         raise _schema("'requires' must be an array of strings")
-    if any(a.encode() >= b.encode() for a, b in zip(requires, requires[1:], strict=False)):
+    if any(a.encode() >= b.encode() for a, b in pairwise(requires)):
         raise _schema(f"'requires' {requires} is not in strictly ascending order")
     if unknown := [name for name in requires if name not in FEATURES]:
         raise FormatError("FEATURE", f"the file requires {', '.join(unknown)}: not known to this reader")
-    for name, kind in REQUIRED.items():
+    for name in REQUIRED:
         if name not in content:
             raise _schema(f"key {name!r} is missing")
     for name, kind in {**REQUIRED, **OPTIONAL}.items():
@@ -328,15 +345,14 @@ def _check_schema(content: Any) -> None:
             raise FormatError("NONCANONICAL", f"index: {name!r} is empty; what says nothing is left out")
     if len(profile.encode(content.get("metadata", {}))) > MAX_METADATA_BYTES:
         raise FormatError("LIMIT", f"metadata takes more than {MAX_METADATA_BYTES} bytes")
-    for name, kind in PACKED.items():
-        width = np.dtype(kind).itemsize
+    for name, layout in PACKED.items():
+        width = np.dtype(layout).itemsize
         if len(content[name]) % width:
             raise _schema(f"column {name!r} has {len(content[name])} bytes, no multiple of {width}")
 
 
-def _check_counts(index: Index) -> None:
-    """Equal lengths, known codes, the chunk size."""
-    columns = index.columns
+def _check_counts(content: dict[str, Any], columns: dict[str, Column]) -> None:
+    """Equal lengths, known codes, the chunk size. Counted before anything is built per entry."""
     types = columns["type"]
     if types.size > MAX_ENTRIES:
         raise FormatError("LIMIT", f"{types.size} entries, at most {MAX_ENTRIES} are allowed")
@@ -344,7 +360,8 @@ def _check_counts(index: Index) -> None:
         raise _schema(f"entry type {types.max()}, known are 0 to {len(TYPES) - 1}")
     tensors, aliases, values, nodes = (int(np.count_nonzero(types == kind)) for kind in range(len(TYPES)))
     expected = {"dtype": tensors, "rank": tensors, "alias": aliases, "form": nodes}
-    found = {"path": len(index.paths), "value": len(index.values)} | {n: columns[n].size for n in expected}
+    count = content["path"].count("\n") + 1 if types.size or content["path"] else 0
+    found = {"path": count, "value": len(content["value"])} | {name: columns[name].size for name in expected}
     expected |= {"path": types.size, "value": values}
     for name, count in found.items():
         if count != expected[name]:
@@ -353,10 +370,10 @@ def _check_counts(index: Index) -> None:
         raise _schema(f"column 'dims' has {columns['dims'].size} items, the ranks ask for another number")
     if columns["form"].size and columns["form"].max() >= len(FORMS):
         raise _schema(f"node form {columns['form'].max()}, known are 0 to {len(FORMS) - 1}")
-    for value in index.values:
+    for value in content["value"]:
         if isinstance(value, (list, dict)):
             raise _schema("a value is an array or a map; values are null, bool, int, float, string or bytes")
-    chunk = index.chunk
+    chunk = content["chunk"]
     if chunk <= 0 or chunk % CHUNK_STEP:
         raise FormatError("CHUNK", f"chunk size {chunk}, expected a positive multiple of {CHUNK_STEP}")
     if chunk > MAX_CHUNK_BYTES:
@@ -369,13 +386,13 @@ def _check_tensors(index: Index) -> None:
     if columns["dtype"].size:
         k = int(columns["dtype"].argmax())
         if columns["dtype"][k] >= len(TABLE):
-            raise FormatError("DTYPE", f"{index._tensor(k)}: type code {columns['dtype'][k]} is not known")
+            raise FormatError("DTYPE", f"{index.named(k)}: type code {columns['dtype'][k]} is not known")
         k = int(columns["rank"].argmax())
         if columns["rank"][k] > MAX_RANK:
-            raise FormatError("SHAPE", f"{index._tensor(k)}: rank {columns['rank'][k]}, at most {MAX_RANK}")
+            raise FormatError("SHAPE", f"{index.named(k)}: rank {columns['rank'][k]}, at most {MAX_RANK}")
     if columns["dims"].size and columns["dims"].max() > MAX_INTEGER:
         k = int(np.searchsorted(index.dim_starts, columns["dims"].argmax(), "right")) - 1
-        raise FormatError("SHAPE", f"{index._tensor(k)}: a dimension in {index.shape(k)} exceeds {MAX_INTEGER}")
+        raise FormatError("SHAPE", f"{index.named(k)}: a dimension in {index.shape(k)} exceeds {MAX_INTEGER}")
     total = float(index.nbytes.astype(np.float64).sum())
     if total > MAX_TOTAL_BYTES:
         raise FormatError("LIMIT", f"the tensors declare {total:.0f} bytes together, at most {MAX_TOTAL_BYTES}")
@@ -407,7 +424,7 @@ def _check_chunks(index: Index) -> None:
 
 def _chunk(index: Index, c: int) -> str:
     k = int(np.searchsorted(index.chunk_starts, c, "right")) - 1
-    return f"{index._tensor(k)}, chunk {c - int(index.chunk_starts[k])}"
+    return f"{index.named(k)}, chunk {c - int(index.chunk_starts[k])}"
 
 
 def _unpack_sparse(name: str, content: list[Any], types: Column) -> dict[int, Any]:

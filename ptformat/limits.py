@@ -6,6 +6,7 @@ MAX_TENSOR_BYTES = MAX_INTEGER  # of the nonzero dimensions' product, so that [2
 MAX_TOTAL_BYTES = MAX_INTEGER  # decoded, all tensors together
 MAX_INDEX_BYTES = 256 * 2**20  # decoded
 MAX_INDEX_RATIO = 256  # decoded index : stored index, when it is compressed
+MAX_INDEX_VALUES = 2**22  # items of all its arrays and maps, a key and its value two: a byte can become 64 in memory
 MAX_ENTRIES = 2**20
 MAX_RANK = 32
 MAX_PATH_BYTES = 1024

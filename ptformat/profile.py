@@ -11,10 +11,10 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 from .errors import FormatError
-from .limits import MAX_DEPTH
+from .limits import MAX_DEPTH, MAX_INDEX_VALUES
 
 _NAN = struct.pack(">d", math.nan)
 _UINT = {0xCC: (1, 0x80), 0xCD: (2, 1 << 8), 0xCE: (4, 1 << 16), 0xCF: (8, 1 << 32)}
@@ -43,10 +43,11 @@ def decode(data: bytes | memoryview) -> Any:
 
     Raises:
         FormatError: MALFORMED for what is no msgpack or has bytes left over, NONCANONICAL for another form of the
-            same value, DUPLICATE for a repeated key, LIMIT for nesting beyond `MAX_DEPTH`.
+            same value, DUPLICATE for a repeated key, LIMIT for nesting beyond `MAX_DEPTH` or more than
+            `MAX_INDEX_VALUES` items.
     """
     buffer = bytes(data)
-    value, end = _value(buffer, 0, 0)
+    value, end = _Decoding(buffer).value(0, 0)
     if end != len(buffer):
         raise _malformed(end, f"{len(buffer) - end} bytes follow the value, expected none")
     return value
@@ -136,44 +137,58 @@ def text(buffer: bytes | memoryview, at: int, size: int) -> str:
         raise _malformed(at + error.start, f"no valid UTF-8 ({error.reason})") from None
 
 
-def _value(buffer: bytes, at: int, depth: int) -> tuple[Any, int]:
-    kind, head, at = token(buffer, at)
-    if kind == "scalar":
-        return head, at
-    left = len(buffer) - at
-    if head * (2 if kind == "map" else 1) > left:
-        raise _malformed(at, f"{kind} of length {head} expected, {left} bytes are left")
-    if kind == "bin":
-        return buffer[at : at + head], at + head
-    if kind == "str":
-        return text(buffer, at, head), at + head
-    if depth == MAX_DEPTH:
-        raise FormatError("LIMIT", f"index byte {at}: nested deeper than {MAX_DEPTH}")
-    if kind == "array":
+class _Decoding:
+    """One pass over a buffer. No container is built before its items are known to be there and to be few enough."""
+
+    __slots__ = ("budget", "buffer")
+
+    def __init__(self, buffer: bytes) -> None:
+        self.buffer = buffer
+        self.budget = MAX_INDEX_VALUES
+
+    def value(self, at: int, depth: int) -> tuple[Any, int]:
+        """The value whose head is at `at`, and where it ends."""
+        buffer = self.buffer
+        kind, head, at = token(buffer, at)
+        if kind == "scalar":
+            return head, at
+        items = 2 * head if kind == "map" else head
+        if items > len(buffer) - at:
+            raise _malformed(at, f"{kind} of length {head} expected, {len(buffer) - at} bytes are left")
+        if kind == "bin":
+            return buffer[at : at + head], at + head
+        if kind == "str":
+            return text(buffer, at, head), at + head
+        if depth == MAX_DEPTH:
+            raise FormatError("LIMIT", f"index byte {at}: nested deeper than {MAX_DEPTH}")
+        self.budget -= items
+        if self.budget < 0:
+            raise FormatError("LIMIT", f"index byte {at}: more than {MAX_INDEX_VALUES} items in all arrays and maps")
+        return self.array(at, head, depth) if kind == "array" else self.map(at, head, depth)
+
+    def array(self, at: int, count: int, depth: int) -> tuple[list[Any], int]:
         items = []
-        for _ in range(head):
-            item, at = _value(buffer, at, depth + 1)
+        for _ in range(count):
+            item, at = self.value(at, depth + 1)
             items.append(item)
         return items, at
-    return _map(buffer, at, head, depth)
 
-
-def _map(buffer: bytes, at: int, count: int, depth: int) -> tuple[dict[str, Any], int]:
-    members: dict[str, Any] = {}
-    last: bytes | None = None
-    for _ in range(count):
-        start = at
-        kind, size, at = token(buffer, at)
-        if kind != "str":
-            raise FormatError("NONCANONICAL", f"index byte {start}: a map key that is no string")
-        key = text(buffer, at, size)
-        raw = buffer[at : at + size]
-        if last is not None and raw <= last:
-            code, what = ("DUPLICATE", "repeated") if raw == last else ("NONCANONICAL", "out of order")
-            raise FormatError(code, f"index byte {start}: map key {key!r} is {what}")
-        last = raw
-        members[key], at = _value(buffer, at + size, depth + 1)
-    return members, at
+    def map(self, at: int, count: int, depth: int) -> tuple[dict[str, Any], int]:
+        members: dict[str, Any] = {}
+        last: bytes | None = None
+        for _ in range(count):
+            start = at
+            kind, size, at = token(self.buffer, at)
+            if kind != "str":
+                raise FormatError("NONCANONICAL", f"index byte {start}: a map key that is no string")
+            key = text(self.buffer, at, size)
+            raw = self.buffer[at : at + size]
+            if last is not None and raw <= last:
+                code, what = ("DUPLICATE", "repeated") if raw == last else ("NONCANONICAL", "out of order")
+                raise FormatError(code, f"index byte {start}: map key {key!r} is {what}")
+            last = raw
+            members[key], at = self.value(at + size, depth + 1)
+        return members, at
 
 
 def _malformed(at: int, what: str) -> FormatError:

@@ -16,7 +16,7 @@ import numpy as np
 
 from . import containers, dtypes, index, profile
 from .atomic import PathLike
-from .codecs import MODULES, RAW, zstd
+from .codecs import MODULES, RAW, THREADS, zstd
 from .container import FLAG_ZSTD_INDEX, checksum, parse_frame
 from .dtypes import Array
 from .errors import FormatError
@@ -26,6 +26,7 @@ from .paths import join_flat, parse
 from .tree import Alias, Branch, Entry, Leaf, Node, grow
 
 Buffer = bytes | bytearray | memoryview | mmap.mmap
+Key = tuple[int, tuple[int, ...] | None]  # of an array: row of the tensor, and the alias' permutation
 
 
 class Reader(Mapping[str, Any]):
@@ -43,11 +44,10 @@ class Reader(Mapping[str, Any]):
 
     def __init__(self, buffer: Buffer, name: str = "bytes", *, verify: bool = False) -> None:
         self.name = name
-        self._buffer = memoryview(buffer)
+        self._buffer: memoryview | None = memoryview(buffer)
         self._verify = verify
-        self._arrays: weakref.WeakValueDictionary[tuple[int, tuple[int, ...] | None], Array] = (
-            weakref.WeakValueDictionary()
-        )
+        self._arrays: weakref.WeakValueDictionary[Key, Array] = weakref.WeakValueDictionary()
+        self._writable = not self._buffer.readonly
         self.index = _read_index(self._buffer)
 
     @property
@@ -124,7 +124,7 @@ class Reader(Mapping[str, Any]):
 
     def close(self) -> None:
         """Let go of the file. Arrays taken from it stay valid: the map goes with the last of them."""
-        self._buffer = memoryview(b"")
+        self._buffer = None
 
     def __repr__(self) -> str:
         return f"Reader({self.name!r}, {len(self)} leaves)"
@@ -180,7 +180,9 @@ class Reader(Mapping[str, Any]):
         return self._unpacked(k, self._bytes(k))
 
     def _unpacked(self, k: int, stored: Array) -> Array:
-        return dtypes.unpack(stored, dtypes.TABLE[self.index.columns["dtype"][k]], self.index.shape(k))
+        array = dtypes.unpack(stored, dtypes.TABLE[self.index.columns["dtype"][k]], self.index.shape(k))
+        array.flags.writeable = self._writable
+        return array
 
     def _bytes(self, k: int) -> Array:
         """Decoded bytes of the k-th tensor: a view of the map, or a new 64-byte aligned array."""
@@ -192,8 +194,13 @@ class Reader(Mapping[str, Any]):
         if self._verify:
             for c in range(first, last):
                 self.stored(k, c)
-        start = self.index.layout[0][k]
-        return np.frombuffer(self._buffer[start : start + int(self.index.nbytes[k])], np.uint8)
+        return np.frombuffer(self.raw(self.index.layout[0][k], int(self.index.nbytes[k])), np.uint8)
+
+    def raw(self, start: int, size: int) -> memoryview:
+        """Bytes of the file."""
+        if self._buffer is None:
+            raise ValueError(f"{self.name} is closed")
+        return self._buffer[start : start + size]
 
     def _decode(self, k: int, into: Array, pool: ThreadPoolExecutor | None = None) -> list[Any]:
         first, last = (int(n) for n in self.index.chunk_starts[k : k + 2])
@@ -215,22 +222,22 @@ class Reader(Mapping[str, Any]):
         if not packed:
             return []
         into = {row: aligned(int(self.index.nbytes[k])) for row, k in packed.items()}
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(THREADS) as pool:
             for future in [part for row, k in packed.items() for part in self._decode(k, into[row], pool)]:
                 future.result()
-        held = {(row, None): self._unpacked(k, into[row]) for row, k in packed.items()}
-        self._arrays.update(held)
+        held: dict[Key, Array] = {(row, None): self._unpacked(k, into[row]) for row, k in packed.items()}
+        for key, array in held.items():
+            self._arrays[key] = array
         return list(held.values())
 
     def stored(self, k: int, c: int) -> memoryview:
         """Stored bytes of chunk `c` of the k-th tensor, against its checksum. CHECKSUM when they differ."""
-        first = int(self.index.chunk_starts[k])
-        sizes = self.index.columns["stored"]
-        start = self.index.layout[0][k] + int(sizes[first:c].sum(dtype=np.int64))
-        data = self._buffer[start : start + int(sizes[c])]
+        start = int(self.index.chunk_offsets[c])
+        data = self.raw(start, int(self.index.columns["stored"][c]))
         held, computed = int(self.index.columns["sum"][c]), checksum(data)
         if held != computed:
-            where = f"{self.index._tensor(k)}, chunk {c - first} at byte {start}"
+            chunk = c - int(self.index.chunk_starts[k])
+            where = f"{self.index.named(k)}, chunk {chunk} at byte {start}"
             path = self.index.paths[self.index.tensor_rows[k]]
             raise FormatError("CHECKSUM", f"{where}: xxh3 {held:016x} stored, {computed:016x} computed", path=path)
         return data
@@ -240,18 +247,17 @@ class Reader(Mapping[str, Any]):
         try:
             MODULES[int(self.index.columns["codec"][c])].decode(data, into)
         except FormatError as error:
-            where = f"{self.index._tensor(k)}, chunk {c - int(self.index.chunk_starts[k])}"
+            where = f"{self.index.named(k)}, chunk {c - int(self.index.chunk_starts[k])}"
             path = self.index.paths[self.index.tensor_rows[k]]
             raise FormatError(error.code, f"{where}: {error.message}", path=path) from None
 
     def chunks(self, k: int) -> Iterator[memoryview]:
-        """Decoded bytes of the k-th tensor, chunk by chunk, each against its checksum. A chunk may be reused."""
-        into = aligned(self.index.chunk)
+        """Decoded bytes of the k-th tensor, chunk by chunk, each against its checksum."""
         for c in range(int(self.index.chunk_starts[k]), int(self.index.chunk_starts[k + 1])):
             if self.index.columns["codec"][c] == RAW:
                 yield self.stored(k, c)
             else:
-                part = into.data[: int(self.index.chunk_sizes[c])]
+                part = aligned(int(self.index.chunk_sizes[c])).data
                 self._decode_chunk(k, c, part)
                 yield part
 
@@ -335,13 +341,15 @@ def load_tree(path: PathLike, *, verify: bool = False) -> Any:
 
 def load(data: bytes, *, verify: bool = False) -> dict[str, Any]:
     """`load_file` of a file's bytes."""
-    return _flat(Reader(bytearray(data), verify=verify))
+    buffer = aligned(len(data))
+    buffer[:] = np.frombuffer(data, np.uint8)
+    return _flat(Reader(buffer.data, verify=verify))
 
 
 def _flat(reader: Reader) -> dict[str, Any]:
     loaded = reader.load()
-    root, *rest = [entry.form for entry in reader.entries if isinstance(entry, Node)] or ["map"]
-    if root == "flat" and set(rest) <= {"part"} and any("\\" in path for path in loaded):
+    forms = [(entry.path, entry.form) for entry in reader.entries if isinstance(entry, Node) and entry.form != "part"]
+    if forms == [("", "flat")] and any("\\" in path for path in loaded):
         return {join_flat(parse(path)): leaf for path, leaf in loaded.items()}
     return loaded
 

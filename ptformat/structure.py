@@ -134,11 +134,11 @@ def _check_inheritance(index: Index) -> None:
 
 
 def _form(index: Index, row: int) -> str:
-    return FORMS[index.columns["form"][index.ordinals[row]]]
+    return FORMS[int(index.columns["form"][index.ordinals[row]])]
 
 
 def _entry(index: Index, row: int) -> str:
-    kind = ("tensor", "alias", "value", "node")[index.columns["type"][row]]
+    kind = ("tensor", "alias", "value", "node")[int(index.columns["type"][row])]
     return f"{kind} {index.paths[row]!r} (entry {row})"
 
 
@@ -153,7 +153,7 @@ class _Nesting:
 
     def check(self) -> None:
         index, first = self.index, self.first
-        if not index.paths or not index.columns["type"].size:
+        if not index.paths:
             raise FormatError("TREE", "no entry; an empty tree is one map node at the root")
         for row, path in enumerate(index.paths):
             while path:
@@ -211,7 +211,6 @@ class _Nesting:
 
     def _check_children(self, listed: list[str]) -> None:
         children: dict[str, dict[str, None]] = {path: {} for path in listed}
-        flat: dict[str, dict[str, str]] = {}
         for path in self.index.paths:
             segments = paths.parse(path)
             for depth in range(len(segments)):
@@ -233,9 +232,8 @@ class _Nesting:
                     raise FormatError(
                         "NONCANONICAL", f"{_entry(self.index, row)}: keys that are all strings", path=path
                     )
-            if form == "flat":
-                flat[path] = {}
-        self._check_flat(flat)
+        if flat := [path for path in listed if _form(self.index, self.nodes[path]) == "flat"]:
+            self._check_flat({path: {} for path in flat})
 
     def _check_flat(self, flat: dict[str, dict[str, str]]) -> None:
         """No two values of a flat map have one key. Only where a path holds a backslash can they."""

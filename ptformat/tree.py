@@ -135,7 +135,7 @@ class Leaf:
     @property
     def shape(self) -> tuple[int, ...]:
         """Dimensions of the tensor, in elements."""
-        shape: tuple[int, ...] = self.data.shape
+        shape: tuple[int, ...] = self.entry.shape if isinstance(self.entry, TensorInfo) else self.data.shape
         return shape
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
@@ -183,7 +183,9 @@ class Branch:
         return at
 
     def __getattr__(self, name: str) -> Branch | Leaf:
-        if not name.startswith("_") and name in self._children:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name in self._children:
             return self._children[name]
         raise AttributeError(f"no {name!r} beneath {self._path or 'the root'!r}")
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Protocol, TypedDict, Unpack
 
 import numpy as np
@@ -14,16 +14,17 @@ import numpy as np
 from . import dtypes, paths
 from .atomic import AtomicFile, PathLike
 from .bands import byte_pieces
-from .codecs import RAW, ZSTD, zstd
+from .codecs import RAW, THREADS, ZSTD, zstd
 from .container import FLAG_ZSTD_INDEX, FRAME_BYTES, PREAMBLE, Trailer, align, checksum
-from .containers import flatten
-from .dtypes import Array
+from .containers import flatten, numpy_array
+from .dtypes import Array, DType
 from .errors import FormatError
 from .index import ALIAS, NODE, PACKED, TENSOR, VALUE, Header, Index, decode, encode
 from .limits import CHUNK_STEP, DEFAULT_CHUNK_BYTES, MAX_CHUNK_BYTES, MAX_INDEX_BYTES, MAX_INDEX_RATIO
 from .tree import FORMS, Alias, Entry, Node, TensorInfo, Value
 
 Piece = Any  # anything with the buffer protocol
+_ENDED = "the writer is closed, or an error has ended it"
 
 
 class Output(Protocol):
@@ -90,9 +91,14 @@ class Writer:
         self._chunks: list[tuple[int, int, int]] = []  # codec, stored length, checksum
         self._position = 0
         self._pool: ThreadPoolExecutor | None = None
+        self._done = False
         self._file = AtomicFile(path, durable=durable) if _output is None else None
-        self._output: Output = self._file or _output  # type: ignore[assignment]
-        self._put(PREAMBLE)
+        self._output: Output | None = self._file or _output
+        try:
+            self._put(PREAMBLE)
+        except BaseException:
+            self._drop()
+            raise
 
     def tensor(
         self,
@@ -106,7 +112,9 @@ class Writer:
         attrs: Mapping[str, Any] | None = None,
     ) -> None:
         """Write one array under a dotted path. Any strides and byte order; stored in logical order, little-endian."""
-        array = np.asanyarray(data)
+        array = numpy_array(data, path)
+        if array is NotImplemented:
+            array = np.asarray(data)
         dtype = dtypes.of(array.dtype, path)
         named = None if axes is None else tuple(axes)
         info = TensorInfo(path, dtype.name, array.shape, named, role, trainable, class_, attrs)
@@ -115,20 +123,23 @@ class Writer:
     def pieces(self, info: TensorInfo, pieces: Iterable[Piece]) -> None:
         """Write one tensor whose stored bytes come in pieces of any size, in order.
 
+        A piece is not copied: its bytes must stay as they are until this returns. After an error the writer is done
+        with and leaves no file.
+
         Raises:
-            FormatError: CHUNK, when the pieces hold other than `info.nbytes` bytes.
+            FormatError: CHUNK, when the pieces hold other than `info.nbytes` bytes; DATA, when they hold bits that the
+                type does not allow.
         """
+        dtype = dtypes.named(info.dtype)
         self._add(info)
-        nbytes = info.nbytes
-        self._pad(align(self._position, nbytes))
-        put = 0
-        for codec, stored, size in self._encoded(_regroup(pieces, self._chunk)):
-            self._chunks.append((codec, len(stored), checksum(stored)))
-            self._put(stored)
-            put += size
-        if put != nbytes:
-            what = f"{info.dtype} {info.shape} needs {nbytes} bytes, the pieces hold {put}"
-            raise FormatError("CHUNK", f"tensor {info.path!r}: {what}", path=info.path)
+        try:
+            self._pad(align(self._position, info.nbytes))
+            for codec, stored in self._encoded(_checked(info, dtype, _regroup(pieces, self._chunk))):
+                self._chunks.append((codec, len(stored), checksum(stored)))
+                self._put(stored)
+        except BaseException:
+            self._drop()
+            raise
 
     def alias(
         self,
@@ -142,8 +153,6 @@ class Writer:
     ) -> None:
         """Tie `path` to the tensor `target`, which was written before; `shape[i] = target.shape[perm[i]]`."""
         order = None if perm is None else tuple(perm)
-        if order == tuple(sorted(order or ())):
-            order = None
         self.add(Alias(path, target, order, None if axes is None else tuple(axes), role, trainable))
 
     def value(self, path: str, value: Any) -> None:
@@ -164,37 +173,42 @@ class Writer:
         self.add(Node(path, form, None if keys is None else tuple(keys), module, class_, attrs))
 
     def add(self, entry: Entry, data: Array | None = None) -> None:
-        """Write any entry; a `TensorInfo` comes with its array."""
+        """Write any entry; a `TensorInfo` comes with its array, of its dtype and shape."""
         if isinstance(entry, TensorInfo):
             if data is None:
                 raise TypeError(f"tensor {entry.path!r} needs its data")
-            self.pieces(entry, byte_pieces(data, dtypes.named(entry.dtype)))
+            dtype = dtypes.of(data.dtype, entry.path)
+            if dtype.name != entry.dtype or data.shape != tuple(entry.shape):
+                what = f"{entry.dtype} {tuple(entry.shape)} expected, the array is {dtype.name} {data.shape}"
+                raise FormatError("SHAPE", f"tensor {entry.path!r}: {what}", path=entry.path)
+            self.pieces(entry, byte_pieces(data, dtype))
             return
-        if isinstance(entry, Alias) and entry.target not in self._rows:
-            what = f"alias {entry.path!r}: {entry.target!r} was not written before it"
-            raise FormatError("ALIAS", what, path=entry.path)
+        if isinstance(entry, Alias):
+            entry = self._tied(entry)
         if isinstance(entry, Node) and entry.form not in FORMS:
             raise ValueError(f"node form {entry.form!r}, expected one of {', '.join(FORMS)}")
         self._add(entry)
 
     def close(self) -> None:
         """Write index and trailer and give the file its name."""
-        if self._output is None:
+        if self._done:
             return
+        if self._output is None:
+            raise ValueError(_ENDED)
         try:
             self._finish()
+            if self._file:
+                self._file.commit()
         except BaseException:
-            self.abort()
+            self._drop()
             raise
-        if self._file:
-            self._file.commit()
+        self._done = True
         self._release()
 
     def abort(self) -> None:
         """Drop everything written; a file already under the name stays as it was."""
-        if self._file:
-            self._file.abort()
-        self._release()
+        self._done = True
+        self._drop()
 
     def __enter__(self) -> Writer:
         return self
@@ -205,13 +219,34 @@ class Writer:
         else:
             self.abort()
 
+    def _drop(self) -> None:
+        if self._file:
+            self._file.abort()
+        self._release()
+
     def _release(self) -> None:
-        self._output = None  # type: ignore[assignment]
+        self._output = None
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
 
+    def _tied(self, alias: Alias) -> Alias:
+        """The alias with its permutation checked; the identity is not written."""
+        target = self._entries[self._rows[alias.target]] if alias.target in self._rows else None
+        if not isinstance(target, TensorInfo):
+            what = "was not written before it" if target is None else f"is a {type(target).__name__}, not a tensor"
+            raise FormatError("ALIAS", f"alias {alias.path!r}: {alias.target!r} {what}", path=alias.path)
+        if alias.perm is None:
+            return alias
+        axes = tuple(range(len(target.shape)))
+        if tuple(sorted(alias.perm)) != axes:
+            what = f"perm {alias.perm} is no permutation of the {len(axes)} axes of {alias.target!r}"
+            raise FormatError("ALIAS", f"alias {alias.path!r}: {what}", path=alias.path)
+        return replace(alias, perm=None) if alias.perm == axes else alias
+
     def _add(self, entry: Entry) -> None:
+        if self._output is None:
+            raise ValueError(_ENDED)
         paths.check(entry.path)
         if entry.path in self._rows:
             raise FormatError("DUPLICATE", f"path {entry.path!r} was written before", path=entry.path)
@@ -219,6 +254,8 @@ class Writer:
         self._entries.append(entry)
 
     def _put(self, data: Any) -> None:
+        if self._output is None:
+            raise ValueError(_ENDED)
         self._output.write(data)
         self._position += memoryview(data).nbytes
 
@@ -226,18 +263,18 @@ class Writer:
         if position > self._position:
             self._put(bytes(position - self._position))
 
-    def _encoded(self, chunks: Iterator[memoryview]) -> Iterator[tuple[int, Any, int]]:
-        """(codec, stored bytes, decoded size) of each chunk, in order; compressed by a few threads ahead."""
+    def _encoded(self, chunks: Iterator[memoryview]) -> Iterator[tuple[int, Any]]:
+        """(codec, stored bytes) of each chunk, in order; compressed by a few threads ahead."""
         if self._codec == "raw":
             for chunk in chunks:
-                yield RAW, chunk, len(chunk)
+                yield RAW, chunk
             return
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(os.cpu_count())
+            self._pool = ThreadPoolExecutor(THREADS)
         ahead: deque[tuple[memoryview, Future[bytes | None]]] = deque()
         for chunk in chunks:
             ahead.append((chunk, self._pool.submit(zstd.encode, chunk, self._level)))
-            if len(ahead) > 2 * (os.cpu_count() or 1):
+            if len(ahead) > 2 * THREADS:
                 yield _smaller(*ahead.popleft())
         while ahead:
             yield _smaller(*ahead.popleft())
@@ -258,16 +295,32 @@ class Writer:
         self._put(trailer.pack())
 
 
-def _smaller(chunk: memoryview, encoded: Future[bytes | None]) -> tuple[int, Any, int]:
+def _smaller(chunk: memoryview, encoded: Future[bytes | None]) -> tuple[int, Any]:
     frame = encoded.result()
-    return (RAW, chunk, len(chunk)) if frame is None else (ZSTD, frame, len(chunk))
+    return (RAW, chunk) if frame is None else (ZSTD, frame)
+
+
+def _checked(info: TensorInfo, dtype: DType, chunks: Iterator[memoryview]) -> Iterator[memoryview]:
+    """The chunks, once they are what `verify` will accept."""
+    put = 0
+    for chunk in chunks:
+        put += len(chunk)
+        if fault := dtypes.fault(chunk, dtype, info.count if put == info.nbytes else None):
+            raise FormatError("DATA", f"tensor {info.path!r}: {fault}", path=info.path)
+        yield chunk
+    if put != info.nbytes:
+        what = f"{info.dtype} {info.shape} needs {info.nbytes} bytes, the pieces hold {put}"
+        raise FormatError("CHUNK", f"tensor {info.path!r}: {what}", path=info.path)
 
 
 def _regroup(pieces: Iterable[Piece], size: int) -> Iterator[memoryview]:
     """The bytes of the pieces in chunks of exactly `size`, the last one shorter; copied only across a boundary."""
     held = bytearray()
     for piece in pieces:
-        view = memoryview(piece).cast("B")
+        view = memoryview(piece)
+        if not view.nbytes:
+            continue
+        view = view.cast("B")
         if held:
             missing = size - len(held)
             held += view[:missing]
@@ -321,9 +374,7 @@ def _said(entry: Entry, entries: list[Entry], rows: Mapping[str, int]) -> Iterat
     inherited: dict[str, Any] = {}
     if isinstance(entry, Alias):
         target = entries[rows[entry.target]]
-        if not isinstance(target, TensorInfo):
-            what = f"points at {entry.target!r}, a {type(target).__name__}, not a TensorInfo"
-            raise FormatError("ALIAS", f"alias {entry.path!r} {what}", path=entry.path)
+        assert isinstance(target, TensorInfo)  # `Writer._tied` refuses all else
         axes = target.axes
         if axes and entry.perm:
             axes = tuple(axes[i] for i in entry.perm)
