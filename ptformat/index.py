@@ -200,10 +200,21 @@ class Index:
     def _stored_ends(self) -> Column:
         return np.concatenate(([0], np.cumsum(self.columns["stored"], dtype=np.int64)))
 
+    @cached_property
+    def coded(self) -> Column:
+        """Whether a chunk of each tensor is stored by another codec than raw."""
+        before = np.concatenate(([0], np.cumsum(self.columns["codec"] != RAW)))
+        coded: Column = before[self.chunk_starts[1:]] > before[self.chunk_starts[:-1]]
+        return coded
+
+    @cached_property
+    def _shapes(self) -> list[tuple[int, ...]]:
+        dims, starts = self.columns["dims"].tolist(), self.dim_starts.tolist()
+        return [tuple(dims[start:end]) for start, end in pairwise(starts)]
+
     def shape(self, k: int) -> tuple[int, ...]:
         """Shape of the k-th tensor."""
-        start, end = self.dim_starts[k : k + 2]
-        return tuple(self.columns["dims"][start:end].tolist())
+        return self._shapes[k]
 
     def entry(self, row: int) -> Entry:
         """The entry of a row."""

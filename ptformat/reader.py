@@ -186,13 +186,12 @@ class Reader(Mapping[str, Any]):
 
     def _bytes(self, k: int) -> Array:
         """Decoded bytes of the k-th tensor: a view of the map, or a new 64-byte aligned array."""
-        first, last = (int(n) for n in self.index.chunk_starts[k : k + 2])
-        if (self.index.columns["codec"][first:last] != RAW).any():
+        if self.index.coded[k]:
             into = aligned(int(self.index.nbytes[k]))
             self._decode(k, into)
             return into
         if self._verify:
-            for c in range(first, last):
+            for c in range(int(self.index.chunk_starts[k]), int(self.index.chunk_starts[k + 1])):
                 self.stored(k, c)
         return np.frombuffer(self.raw(self.index.layout[0][k], int(self.index.nbytes[k])), np.uint8)
 
@@ -216,11 +215,10 @@ class Reader(Mapping[str, Any]):
 
     def _decode_ahead(self, rows: list[int]) -> list[Array]:
         """Decode the compressed tensors among these rows in a few threads; `_array` finds them while they are held."""
-        codecs, starts = self.index.columns["codec"], self.index.chunk_starts
-        ordinals = {row: int(self.index.ordinals[row]) for row in rows if self.index.columns["type"][row] == TENSOR}
-        packed = {row: k for row, k in ordinals.items() if (codecs[starts[k] : starts[k + 1]] != RAW).any()}
-        if not packed:
+        if not self.index.coded.any():
             return []
+        ordinals = {row: int(self.index.ordinals[row]) for row in rows if self.index.columns["type"][row] == TENSOR}
+        packed = {row: k for row, k in ordinals.items() if self.index.coded[k]}
         into = {row: aligned(int(self.index.nbytes[k])) for row, k in packed.items()}
         with ThreadPoolExecutor(THREADS) as pool:
             for future in [part for row, k in packed.items() for part in self._decode(k, into[row], pool)]:
@@ -348,8 +346,9 @@ def load(data: bytes, *, verify: bool = False) -> dict[str, Any]:
 
 def _flat(reader: Reader) -> dict[str, Any]:
     loaded = reader.load()
-    forms = [(entry.path, entry.form) for entry in reader.entries if isinstance(entry, Node) and entry.form != "part"]
-    if forms == [("", "flat")] and any("\\" in path for path in loaded):
+    rows = np.flatnonzero(reader.index.columns["type"] == NODE)
+    nodes = [node for node in map(reader.index.entry, rows.tolist()) if isinstance(node, Node) and node.form != "part"]
+    if [(node.path, node.form) for node in nodes] == [("", "flat")] and any("\\" in path for path in loaded):
         return {join_flat(parse(path)): leaf for path, leaf in loaded.items()}
     return loaded
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,8 +36,12 @@ class Verified:
     file_bytes: int
 
 
-def verify(source: PathLike | bytes) -> Verified:
+def verify(source: PathLike | bytes, *, progress: Callable[[int], None] | None = None) -> Verified:
     """Check a file, given by its path or its bytes, to the last bit.
+
+    Args:
+        source: The file.
+        progress: Called after each chunk with the bytes of the file it takes.
 
     Returns:
         What the file holds.

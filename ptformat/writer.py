@@ -24,6 +24,7 @@ from .limits import CHUNK_STEP, DEFAULT_CHUNK_BYTES, MAX_CHUNK_BYTES, MAX_INDEX_
 from .tree import FORMS, Alias, Entry, Node, TensorInfo, Value
 
 Piece = Any  # anything with the buffer protocol
+POOL_BYTES = 2**18  # a smaller tensor is compressed at once: handing it to a thread would cost more
 _ENDED = "the writer is closed, or an error has ended it"
 
 
@@ -131,10 +132,12 @@ class Writer:
                 type does not allow.
         """
         dtype = dtypes.named(info.dtype)
+        nbytes = info.nbytes
         self._add(info)
         try:
-            self._pad(align(self._position, info.nbytes))
-            for codec, stored in self._encoded(_checked(info, dtype, _regroup(pieces, self._chunk))):
+            self._pad(align(self._position, nbytes))
+            chunks = _checked(info, dtype, nbytes, _regroup(pieces, self._chunk))
+            for codec, stored in self._encoded(chunks, nbytes >= POOL_BYTES):
                 self._chunks.append((codec, len(stored), checksum(stored)))
                 self._put(stored)
         except BaseException:
@@ -263,11 +266,15 @@ class Writer:
         if position > self._position:
             self._put(bytes(position - self._position))
 
-    def _encoded(self, chunks: Iterator[memoryview]) -> Iterator[tuple[int, Any]]:
-        """(codec, stored bytes) of each chunk, in order; compressed by a few threads ahead."""
+    def _encoded(self, chunks: Iterator[memoryview], pooled: bool) -> Iterator[tuple[int, Any]]:
+        """(codec, stored bytes) of each chunk, in order; those of a large tensor compressed by threads ahead."""
         if self._codec == "raw":
             for chunk in chunks:
                 yield RAW, chunk
+            return
+        if not pooled:
+            for chunk in chunks:
+                yield _smaller(chunk, zstd.encode(chunk, self._level))
             return
         if self._pool is None:
             self._pool = ThreadPoolExecutor(THREADS)
@@ -275,9 +282,10 @@ class Writer:
         for chunk in chunks:
             ahead.append((chunk, self._pool.submit(zstd.encode, chunk, self._level)))
             if len(ahead) > 2 * THREADS:
-                yield _smaller(*ahead.popleft())
-        while ahead:
-            yield _smaller(*ahead.popleft())
+                chunk, encoded = ahead.popleft()
+                yield _smaller(chunk, encoded.result())
+        for chunk, encoded in ahead:
+            yield _smaller(chunk, encoded.result())
 
     def _finish(self) -> None:
         index = columns_of(self._header, self._chunk, self._entries, self._rows, self._chunks)
@@ -295,21 +303,20 @@ class Writer:
         self._put(trailer.pack())
 
 
-def _smaller(chunk: memoryview, encoded: Future[bytes | None]) -> tuple[int, Any]:
-    frame = encoded.result()
+def _smaller(chunk: memoryview, frame: bytes | None) -> tuple[int, Any]:
     return (RAW, chunk) if frame is None else (ZSTD, frame)
 
 
-def _checked(info: TensorInfo, dtype: DType, chunks: Iterator[memoryview]) -> Iterator[memoryview]:
+def _checked(info: TensorInfo, dtype: DType, nbytes: int, chunks: Iterator[memoryview]) -> Iterator[memoryview]:
     """The chunks, once they are what `verify` will accept."""
     put = 0
     for chunk in chunks:
         put += len(chunk)
-        if fault := dtypes.fault(chunk, dtype, info.count if put == info.nbytes else None):
+        if fault := dtypes.fault(chunk, dtype, info.count if put == nbytes else None):
             raise FormatError("DATA", f"tensor {info.path!r}: {fault}", path=info.path)
         yield chunk
-    if put != info.nbytes:
-        what = f"{info.dtype} {info.shape} needs {info.nbytes} bytes, the pieces hold {put}"
+    if put != nbytes:
+        what = f"{info.dtype} {info.shape} needs {nbytes} bytes, the pieces hold {put}"
         raise FormatError("CHUNK", f"tensor {info.path!r}: {what}", path=info.path)
 
 
