@@ -17,10 +17,10 @@ import numpy as np
 from . import containers, dtypes, index, profile
 from .atomic import PathLike
 from .codecs import MODULES, RAW, THREADS, zstd
+from .columns import ALIAS, NODE, TENSOR, VALUE, Index
 from .container import FLAG_ZSTD_INDEX, checksum, parse_frame
 from .dtypes import Array
 from .errors import FormatError
-from .index import ALIAS, NODE, TENSOR, VALUE, Index
 from .limits import ALIGN, MAX_INDEX_BYTES, MAX_INDEX_RATIO
 from .paths import join_flat, parse
 from .tree import Alias, Branch, Entry, Leaf, Node, grow

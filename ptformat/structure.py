@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from . import paths, profile
+from .columns import ALIAS, NODE, TENSOR, TYPES, Index
 from .errors import FormatError
 from .tree import FORMS, ORDERED_FORMS
-
-if TYPE_CHECKING:
-    from .index import Index
-
-_TENSOR, _ALIAS, _NODE = 0, 1, 3
 
 
 def check(index: Index) -> None:
@@ -47,9 +43,9 @@ def _check_values(index: Index) -> None:
 def _rank(index: Index, row: int) -> int | None:
     """Rank of a tensor, or of an alias' target (None where the target is no earlier tensor: checked later)."""
     types = index.columns["type"]
-    if types[row] == _ALIAS:
+    if types[row] == ALIAS:
         target = int(index.columns["alias"][index.ordinals[row]])
-        if target >= row or types[target] != _TENSOR:
+        if target >= row or types[target] != TENSOR:
             return None
         row = target
     return int(index.columns["rank"][index.ordinals[row]])
@@ -101,10 +97,10 @@ _FAULTS = {
 def _check_aliases(index: Index) -> None:
     types, targets = index.columns["type"], index.columns["alias"]
     perms = index.sparse.get("perm", {})
-    for row, target in zip(np.flatnonzero(types == _ALIAS).tolist(), targets.tolist(), strict=True):
+    for row, target in zip(np.flatnonzero(types == ALIAS).tolist(), targets.tolist(), strict=True):
         if target >= row:
             raise _alias(index, row, f"points at entry {target}, which does not stand earlier")
-        if types[target] != _TENSOR:
+        if types[target] != TENSOR:
             raise _alias(index, row, f"points at entry {target}, which is no tensor")
         if (perm := perms.get(row)) is not None:
             rank = int(index.columns["rank"][index.ordinals[target]])
@@ -123,7 +119,7 @@ def _check_inheritance(index: Index) -> None:
     types = index.columns["type"]
     for name in ("axes", "role", "trainable"):
         for row, value in index.sparse.get(name, {}).items():
-            if types[row] != _ALIAS:
+            if types[row] != ALIAS:
                 continue
             perm = index.sparse.get("perm", {}).get(row)
             target = int(index.columns["alias"][index.ordinals[row]])
@@ -138,7 +134,7 @@ def _form(index: Index, row: int) -> str:
 
 
 def _entry(index: Index, row: int) -> str:
-    kind = ("tensor", "alias", "value", "node")[int(index.columns["type"][row])]
+    kind = TYPES[int(index.columns["type"][row])]
     return f"{kind} {index.paths[row]!r} (entry {row})"
 
 
@@ -148,7 +144,7 @@ class _Nesting:
     def __init__(self, index: Index) -> None:
         self.index = index
         self.first: dict[str, int] = {}  # inner path -> row of the first entry beneath it
-        self.nodes = {index.paths[r]: r for r in np.flatnonzero(index.columns["type"] == _NODE).tolist()}
+        self.nodes = {index.paths[r]: r for r in np.flatnonzero(index.columns["type"] == NODE).tolist()}
         self.escaped = any("\\" in path for path in index.paths)
 
     def check(self) -> None:
@@ -163,7 +159,7 @@ class _Nesting:
                 first[path] = row
         types = index.columns["type"]
         for row, path in enumerate(index.paths):
-            if path in first and types[row] != _NODE:
+            if path in first and types[row] != NODE:
                 raise self._tree(row, f"has entries beneath it, such as {index.paths[first[path]]!r}")
         for path, row in self.nodes.items():
             if first.get(path, row) < row:
@@ -239,7 +235,7 @@ class _Nesting:
         """No two values of a flat map have one key. Only where a path holds a backslash can they."""
         types = self.index.columns["type"]
         for row, path in enumerate(self.index.paths):
-            if types[row] == _NODE and _form(self.index, row) == "part":
+            if types[row] == NODE and _form(self.index, row) == "part":
                 continue
             segments = paths.parse(path)
             for depth in range(len(segments) - 1, -1, -1):

@@ -11,9 +11,9 @@ import numpy as np
 
 from . import dtypes
 from .atomic import PathLike
+from .columns import ALIAS, TENSOR
 from .container import FRAME_BYTES
 from .errors import FormatError
-from .index import ALIAS, TENSOR
 from .reader import Reader, map_file
 
 
@@ -57,20 +57,23 @@ def verify(source: PathLike | bytes, *, progress: Callable[[int], None] | None =
     for k, start in enumerate(index.layout[0]):
         if any(reader.raw(end, start - end)):
             raise FormatError("NONZERO", f"bytes {end} to {start - 1}, before {index.named(k)}, are not all zero")
-        _check_tensor(reader, k)
+        _check_tensor(reader, k, progress)
         end = start + int(index.held[k])
     counts = np.bincount(index.columns["type"], minlength=4)
     parameters = sum(math.prod(index.shape(k)) for k in range(int(counts[TENSOR])))
     return Verified(int(counts[TENSOR]), int(counts[ALIAS]), parameters, int(index.nbytes.sum()), len(data))
 
 
-def _check_tensor(reader: Reader, k: int) -> None:
+def _check_tensor(reader: Reader, k: int, progress: Callable[[int], None] | None) -> None:
     """Decode the k-th tensor and check its elements' bits."""
     index = reader.index
     dtype = dtypes.TABLE[index.columns["dtype"][k]]
     left = int(index.nbytes[k])
-    for chunk in reader.chunks(k):
+    first, last = (int(n) for n in index.chunk_starts[k : k + 2])
+    for stored, chunk in zip(index.columns["stored"][first:last].tolist(), reader.chunks(k), strict=True):
         left -= len(chunk)
         if fault := dtypes.fault(chunk, dtype, math.prod(index.shape(k)) if not left else None):
             path = index.paths[index.tensor_rows[k]]
             raise FormatError("DATA", f"tensor {path!r}: {fault}", path=path)
+        if progress:
+            progress(stored)

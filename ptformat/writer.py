@@ -15,11 +15,12 @@ from . import dtypes, paths
 from .atomic import AtomicFile, PathLike
 from .bands import byte_pieces
 from .codecs import RAW, THREADS, ZSTD, zstd
+from .columns import Header, columns_of
 from .container import FLAG_ZSTD_INDEX, FRAME_BYTES, PREAMBLE, Trailer, align, checksum
 from .containers import flatten, numpy_array
 from .dtypes import Array, DType
 from .errors import FormatError
-from .index import ALIAS, NODE, PACKED, TENSOR, VALUE, Header, Index, decode, encode
+from .index import decode, encode
 from .limits import CHUNK_STEP, DEFAULT_CHUNK_BYTES, MAX_CHUNK_BYTES, MAX_INDEX_BYTES, MAX_INDEX_RATIO
 from .tree import FORMS, Alias, Entry, Node, TensorInfo, Value
 
@@ -342,61 +343,6 @@ def _regroup(pieces: Iterable[Piece], size: int) -> Iterator[memoryview]:
         held += view[whole:]
     if held:
         yield memoryview(held)
-
-
-def columns_of(
-    header: Header,
-    chunk: int,
-    entries: list[Entry],
-    rows: Mapping[str, int],
-    chunks: list[tuple[int, int, int]],
-) -> Index:
-    """The columns of these entries."""
-    kinds = {TensorInfo: TENSOR, Alias: ALIAS, Value: VALUE, Node: NODE}
-    tensors = [entry for entry in entries if isinstance(entry, TensorInfo)]
-    raw: dict[str, list[int]] = {
-        "type": [kinds[type(entry)] for entry in entries],
-        "dtype": [dtypes.named(entry.dtype).code for entry in tensors],
-        "rank": [len(entry.shape) for entry in tensors],
-        "dims": [n for entry in tensors for n in entry.shape],
-        "codec": [codec for codec, _, _ in chunks],
-        "stored": [stored for _, stored, _ in chunks],
-        "sum": [total for _, _, total in chunks],
-        "alias": [rows[entry.target] for entry in entries if isinstance(entry, Alias)],
-        "form": [FORMS.index(entry.form) for entry in entries if isinstance(entry, Node)],
-    }
-    columns = {name: np.array(raw[name], kind) for name, kind in PACKED.items()}
-    sparse: dict[str, dict[int, Any]] = {}
-    for row, entry in enumerate(entries):
-        for name, value in _said(entry, entries, rows):
-            sparse.setdefault(name, {})[row] = value
-    values = [entry.value for entry in entries if isinstance(entry, Value)]
-    return Index(header, chunk, [entry.path for entry in entries], columns, values, sparse)
-
-
-def _said(entry: Entry, entries: list[Entry], rows: Mapping[str, int]) -> Iterator[tuple[str, Any]]:
-    """What goes into the sparse columns: all but None, and for an alias all but what it takes over."""
-    if isinstance(entry, Value):
-        return
-    inherited: dict[str, Any] = {}
-    if isinstance(entry, Alias):
-        target = entries[rows[entry.target]]
-        assert isinstance(target, TensorInfo)  # `Writer._tied` refuses all else
-        axes = target.axes
-        if axes and entry.perm:
-            axes = tuple(axes[i] for i in entry.perm)
-        inherited = {"axes": axes, "role": target.role, "trainable": target.trainable}
-    for name in ("axes", "role", "trainable", "class_", "attrs", "module", "keys", "perm"):
-        value = getattr(entry, name, None)
-        if value is None or value == inherited.get(name) or (name in ("attrs", "keys") and not value):
-            continue
-        if name == "axes" and not value:
-            continue
-        yield name.rstrip("_"), _plain(value)
-
-
-def _plain(value: Any) -> Any:
-    return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value
 
 
 class Options(TypedDict, total=False):

@@ -1,0 +1,289 @@
+"""The columns of an index in memory: what a file says, one array or list per fact (spec section 3.2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import dtypes
+from .codecs import RAW
+from .container import offsets
+from .dtypes import TABLE
+from .errors import FormatError
+from .limits import MAX_INTEGER, MAX_TENSOR_BYTES
+from .tree import FORMS, Alias, Entry, Node, TensorInfo, Value
+
+TENSOR, ALIAS, VALUE, NODE = range(4)
+TYPES = ("tensor", "alias", "value", "node")
+
+# Column -> little-endian NumPy type, for the columns packed in one `bin`.
+PACKED = {
+    "type": "<u1",
+    "dtype": "<u1",
+    "rank": "<u1",
+    "dims": "<u8",
+    "codec": "<u1",
+    "stored": "<u4",
+    "sum": "<u8",
+    "alias": "<u4",
+    "form": "<u1",
+}
+# Sparse column -> the types of entry that may have it.
+SPARSE = {
+    "attrs": (TENSOR, NODE),
+    "axes": (TENSOR, ALIAS),
+    "class": (TENSOR, NODE),
+    "keys": (NODE,),
+    "module": (NODE,),
+    "perm": (ALIAS,),
+    "role": (TENSOR, ALIAS),
+    "trainable": (TENSOR, ALIAS),
+}
+
+Column = npt.NDArray[Any]
+
+
+@dataclass(slots=True, kw_only=True)
+class Header:
+    """What the index says of the whole file. `provenance` is what a conversion recorded so as to be undone."""
+
+    convention: str | None = None
+    dialect: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+class Index:
+    """The columns of one file, checked.
+
+    Attributes:
+        header: What is said of the whole file.
+        chunk: Decoded bytes per chunk.
+        paths: One per entry.
+        columns: The packed columns by name, as read-only arrays.
+        values: One per entry of type value.
+        sparse: Column -> row -> value.
+    """
+
+    def __init__(
+        self,
+        header: Header,
+        chunk: int,
+        paths: list[str],
+        columns: dict[str, Column],
+        values: list[Any],
+        sparse: dict[str, dict[int, Any]],
+    ) -> None:
+        self.header = header
+        self.chunk = chunk
+        self.paths = paths
+        self.columns = columns
+        self.values = values
+        self.sparse = sparse
+
+    @cached_property
+    def ordinals(self) -> Column:
+        """Of each row, its place among the rows of its type."""
+        types = self.columns["type"]
+        result = np.zeros(types.size, np.int64)
+        for kind in range(len(TYPES)):
+            chosen = types == kind
+            result[chosen] = np.arange(np.count_nonzero(chosen))
+        return result
+
+    @cached_property
+    def tensor_rows(self) -> Column:
+        """The rows that are tensors."""
+        return np.flatnonzero(self.columns["type"] == TENSOR)
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """Path -> row."""
+        return {path: row for row, path in enumerate(self.paths)}
+
+    @cached_property
+    def dim_starts(self) -> Column:
+        """Where each tensor's dimensions start in `dims`, and where the last one's end."""
+        return np.concatenate(([0], np.cumsum(self.columns["rank"], dtype=np.int64)))
+
+    @cached_property
+    def nbytes(self) -> Column:
+        """Decoded bytes of each tensor; SHAPE for a product beyond the limit, zero dimensions left aside."""
+        rank, dims, starts = self.columns["rank"], self.columns["dims"], self.dim_starts
+        bits = np.array([row.bits for row in TABLE], np.int64)[self.columns["dtype"]]
+        result = np.zeros(rank.size, np.int64)
+        for width in np.unique(rank):
+            chosen = np.flatnonzero(rank == width)
+            shape = dims[starts[chosen][:, None] + np.arange(width)]
+            apart = np.where(shape == 0, 1, shape)  # NumPy and torch refuse [2**62, 2**62, 0]
+            # float64 decides what is surely within bounds; what is near or above them is multiplied exactly.
+            with np.errstate(over="ignore"):
+                near = apart.astype(np.float64).prod(axis=1) * bits[chosen] > MAX_INTEGER
+            for k in chosen[near]:
+                self._check_size(int(k), int(bits[k]))
+            result[chosen] = (shape.astype(np.int64).prod(axis=1) * bits[chosen] + 7) // 8
+        return result
+
+    def _check_size(self, k: int, bits: int) -> None:
+        shape = self.shape(k)
+        count = math.prod(n or 1 for n in shape)
+        if count * bits > 8 * MAX_TENSOR_BYTES or count > MAX_INTEGER:
+            raise FormatError("SHAPE", f"{self.named(k)}: {shape} of {bits} bits each exceeds the largest tensor")
+
+    def named(self, k: int) -> str:
+        """The k-th tensor as a message names it."""
+        return f"tensor {self.paths[int(self.tensor_rows[k])]!r}"
+
+    @cached_property
+    def chunk_starts(self) -> Column:
+        """Where each tensor's chunks start in the chunk columns, and where the last one's end."""
+        return np.concatenate(([0], np.cumsum(-(-self.nbytes // self.chunk))))
+
+    @cached_property
+    def chunk_sizes(self) -> Column:
+        """Decoded bytes of each chunk."""
+        starts = self.chunk_starts
+        sizes = np.full(int(starts[-1]), self.chunk, np.int64)
+        filled = np.flatnonzero(self.nbytes)
+        sizes[starts[filled + 1] - 1] = self.nbytes[filled] - (starts[filled + 1] - starts[filled] - 1) * self.chunk
+        return sizes
+
+    @cached_property
+    def held(self) -> Column:
+        """Stored bytes of each tensor."""
+        starts, ends = self.chunk_starts, self._stored_ends
+        return ends[starts[1:]] - ends[starts[:-1]]
+
+    @cached_property
+    def layout(self) -> tuple[list[int], int]:
+        """Start of each tensor in the file, and where the last one ends, in bytes."""
+        return offsets(self.nbytes.tolist(), self.held.tolist())
+
+    @cached_property
+    def chunk_offsets(self) -> Column:
+        """Start of each chunk in the file."""
+        counts = np.diff(self.chunk_starts)
+        before = self._stored_ends[:-1]
+        starts = np.array(self.layout[0], np.int64)
+        return np.repeat(starts - self._stored_ends[self.chunk_starts[:-1]], counts) + before
+
+    @cached_property
+    def _stored_ends(self) -> Column:
+        return np.concatenate(([0], np.cumsum(self.columns["stored"], dtype=np.int64)))
+
+    @cached_property
+    def coded(self) -> Column:
+        """Whether a chunk of each tensor is stored by another codec than raw."""
+        before = np.concatenate(([0], np.cumsum(self.columns["codec"] != RAW)))
+        coded: Column = before[self.chunk_starts[1:]] > before[self.chunk_starts[:-1]]
+        return coded
+
+    @cached_property
+    def _shapes(self) -> list[tuple[int, ...]]:
+        dims, starts = self.columns["dims"].tolist(), self.dim_starts.tolist()
+        return [tuple(dims[start:end]) for start, end in pairwise(starts)]
+
+    def shape(self, k: int) -> tuple[int, ...]:
+        """Shape of the k-th tensor."""
+        return self._shapes[k]
+
+    def entry(self, row: int) -> Entry:
+        """The entry of a row."""
+        kind, path, k = int(self.columns["type"][row]), self.paths[row], int(self.ordinals[row])
+        said = {name: held[row] for name, held in self.sparse.items() if row in held}
+        if "class" in said:
+            said["class_"] = said.pop("class")
+        if "axes" in said:
+            said["axes"] = tuple(said["axes"])
+        if kind == TENSOR:
+            return TensorInfo(path, TABLE[self.columns["dtype"][k]].name, self.shape(k), **said)
+        if kind == VALUE:
+            return Value(path, self.values[k])
+        if kind == NODE:
+            if "keys" in said:
+                said["keys"] = tuple(map(_as_key, said["keys"]))
+            return Node(path, FORMS[self.columns["form"][k]], **said)
+        perm = tuple(said.pop("perm")) if "perm" in said else None
+        target = int(self.columns["alias"][k])
+        return Alias(path, self.paths[target], perm, **{**self.inherited(target, perm), **said})
+
+    def inherited(self, target: int, perm: tuple[int, ...] | None) -> dict[str, Any]:
+        """What an alias of row `target` takes over where it says nothing itself."""
+        said = {name: self.sparse[name][target] for name in _INHERITED if target in self.sparse.get(name, ())}
+        if "axes" in said:
+            axes = said["axes"]
+            said["axes"] = tuple(axes[i] for i in perm) if perm else tuple(axes)
+        return said
+
+    def entries(self) -> Iterator[Entry]:
+        """Every entry, in order."""
+        return map(self.entry, range(len(self.paths)))
+
+
+_INHERITED = ("axes", "role", "trainable")
+
+
+def _as_key(key: Any) -> Any:
+    return tuple(map(_as_key, key)) if isinstance(key, list) else key
+
+
+def columns_of(
+    header: Header,
+    chunk: int,
+    entries: list[Entry],
+    rows: Mapping[str, int],
+    chunks: list[tuple[int, int, int]],
+) -> Index:
+    """The columns of these entries."""
+    kinds = {TensorInfo: TENSOR, Alias: ALIAS, Value: VALUE, Node: NODE}
+    tensors = [entry for entry in entries if isinstance(entry, TensorInfo)]
+    raw: dict[str, list[int]] = {
+        "type": [kinds[type(entry)] for entry in entries],
+        "dtype": [dtypes.named(entry.dtype).code for entry in tensors],
+        "rank": [len(entry.shape) for entry in tensors],
+        "dims": [n for entry in tensors for n in entry.shape],
+        "codec": [codec for codec, _, _ in chunks],
+        "stored": [stored for _, stored, _ in chunks],
+        "sum": [total for _, _, total in chunks],
+        "alias": [rows[entry.target] for entry in entries if isinstance(entry, Alias)],
+        "form": [FORMS.index(entry.form) for entry in entries if isinstance(entry, Node)],
+    }
+    columns = {name: np.array(raw[name], kind) for name, kind in PACKED.items()}
+    sparse: dict[str, dict[int, Any]] = {}
+    for row, entry in enumerate(entries):
+        for name, value in _said(entry, entries, rows):
+            sparse.setdefault(name, {})[row] = value
+    values = [entry.value for entry in entries if isinstance(entry, Value)]
+    return Index(header, chunk, [entry.path for entry in entries], columns, values, sparse)
+
+
+def _said(entry: Entry, entries: list[Entry], rows: Mapping[str, int]) -> Iterator[tuple[str, Any]]:
+    """What goes into the sparse columns: all but None, and for an alias all but what it takes over."""
+    if isinstance(entry, Value):
+        return
+    inherited: dict[str, Any] = {}
+    if isinstance(entry, Alias):
+        target = entries[rows[entry.target]]
+        assert isinstance(target, TensorInfo)  # `Writer._tied` refuses all else
+        axes = target.axes
+        if axes and entry.perm:
+            axes = tuple(axes[i] for i in entry.perm)
+        inherited = {"axes": axes, "role": target.role, "trainable": target.trainable}
+    for name in ("axes", "role", "trainable", "class_", "attrs", "module", "keys", "perm"):
+        value = getattr(entry, name, None)
+        if value is None or value == inherited.get(name) or (name in ("attrs", "keys") and not value):
+            continue
+        if name == "axes" and not value:
+            continue
+        yield name.rstrip("_"), _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value
