@@ -1,0 +1,183 @@
+"""The plan of a conversion: a step per target tensor, made before anything is read, printed, saved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ptformat.index import Header
+from ptformat.tree import Alias, Entry, TensorInfo
+
+from .conventions import Axes
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How one target tensor is made.
+
+    Attributes:
+        target: The tensor as it will be.
+        source: Path of the tensor it is made from, or None for one that is filled.
+        source_shape: Its shape.
+        source_axes: What its axes mean, where known.
+        perm: The target's i-th axis is the source's `perm[i]`-th.
+        evidence: Why it is made so.
+        guess: What else the module might be; empty where nothing else fits.
+        fill: The value of a tensor that has no source.
+        shown_target: The target's path as its framework writes it.
+        shown_source: The source's.
+    """
+
+    target: TensorInfo
+    source: str | None
+    source_shape: tuple[int, ...]
+    perm: tuple[int, ...]
+    evidence: str
+    shown_target: str
+    shown_source: str
+    source_axes: Axes | None = None
+    guess: str = ""
+    fill: int | None = None
+
+    @property
+    def operation(self) -> str:
+        """Such as `(out, in) → (in, out)`; empty where nothing moves."""
+        if self.fill is not None:
+            return f"filled with {self.fill}"
+        if self.perm == tuple(sorted(self.perm)):
+            return ""
+        axes = self.source_axes or tuple(map(str, range(len(self.perm))))
+        return f"({', '.join(axes)}) → ({', '.join(axes[i] for i in self.perm)})"
+
+
+@dataclass(slots=True)
+class Plan:
+    """A conversion that can be run.
+
+    Attributes:
+        source: What is converted, by name.
+        origin: The convention it comes from, as the user names it.
+        goal: The convention it goes to.
+        entries: The target's entries in order.
+        steps: Target path -> step, for every tensor among them.
+        header: What is said of the whole target file.
+        tied: A line for every tie that is collapsed, kept or spelled out.
+        kept: A line for every tensor kept aside in `buffers`.
+        dropped: A line for every tensor that is not carried over, and why.
+        notes: Further lines.
+        dropped_paths: Source paths of what is dropped.
+        collapsed: Source aliases that have no entry of their own in the target.
+        undone: Whether the plan undoes a recorded conversion.
+    """
+
+    source: str
+    origin: str
+    goal: str
+    entries: list[Entry] = field(default_factory=list)
+    steps: dict[str, Step] = field(default_factory=dict)
+    header: Header = field(default_factory=Header)
+    tied: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    dropped_paths: list[str] = field(default_factory=list)
+    collapsed: list[Alias] = field(default_factory=list)
+    undone: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all target tensors."""
+        return sum(step.target.nbytes for step in self.steps.values())
+
+    @property
+    def guesses(self) -> list[Step]:
+        """The steps whose module might be something else."""
+        return [step for step in self.steps.values() if step.guess]
+
+    def table(self) -> list[tuple[str, ...]]:
+        """Rows of text, headings first: target, shape, source, shape, operation, because."""
+        rows: list[tuple[str, ...]] = [("target", "shape", "source", "shape", "operation", "because")]
+        told = ""
+        for step in self.steps.values():
+            because = "" if step.evidence == told else step.evidence
+            told = step.evidence
+            if step.guess:
+                because = f"guess: {step.evidence}; it may be {step.guess}"
+            shape = str(step.source_shape) if step.source is not None else ""
+            rows.append(
+                (step.shown_target, str(step.target.shape), step.shown_source, shape, step.operation, because)
+            )
+        return rows
+
+    def report(self) -> list[str]:
+        """The lines after the table: ties, what is kept aside or dropped, notes, and how sure it all is."""
+        lines = [f"{'tied':<10}{line}" for line in self.tied]
+        lines += [f"{'kept':<10}{line}" for line in self.kept]
+        lines += [f"{'dropped':<10}{line}" for line in self.dropped]
+        lines += [f"{'note':<10}{line}" for line in self.notes]
+        guesses = self.guesses
+        sure = "nothing is guessed" if not guesses else f"{len(guesses)} of them rest on a guess"
+        count = len(self.steps)
+        lines.append(f"all {count} steps are exact; {sure}" if count != 1 else f"the step is exact; {sure}")
+        return lines
+
+    def text(self) -> str:
+        """Table and report in aligned columns."""
+        rows = self.table()
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+        return "\n".join([line.rstrip() for line in [*lines, *self.report()]])
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as JSON values: what a program needs to know of every step."""
+        steps = [
+            {
+                "target": step.target.path,
+                "dtype": step.target.dtype,
+                "shape": list(step.target.shape),
+                "source": step.source,
+                "source_shape": list(step.source_shape),
+                "perm": list(step.perm),
+                "fill": step.fill,
+                "exactness": "bit",
+                "evidence": step.evidence,
+                "guess": step.guess or None,
+            }
+            for step in self.steps.values()
+        ]
+        aliases = [
+            {"target": entry.path, "of": entry.target, "perm": entry.perm and list(entry.perm)}
+            for entry in self.entries
+            if isinstance(entry, Alias)
+        ]
+        return {
+            "source": self.source,
+            "from": self.origin,
+            "to": self.goal,
+            "undone": self.undone,
+            "steps": steps,
+            "aliases": aliases,
+            "tied": self.tied,
+            "kept": self.kept,
+            "dropped": self.dropped,
+            "notes": self.notes,
+        }
+
+
+def identity(rank: int) -> tuple[int, ...]:
+    """The permutation that moves nothing."""
+    return tuple(range(rank))
+
+
+def inverse(perm: Sequence[int]) -> tuple[int, ...]:
+    """The permutation that undoes `perm`."""
+    result = [0] * len(perm)
+    for place, axis in enumerate(perm):
+        result[axis] = place
+    return tuple(result)
+
+
+def compose(first: Sequence[int], then: Sequence[int]) -> tuple[int, ...]:
+    """The permutation that is `first`, then `then`."""
+    return tuple(first[axis] for axis in then)

@@ -1,0 +1,198 @@
+"""The converters' verbs: plan, convert, copy."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ptformat.atomic import PathLike
+from ptformat.errors import FormatError
+from ptformat.tree import TensorInfo
+
+from .content import Content, Source, whole
+from .draft import Request, draft
+from .execute import content_of, counted
+from .files import open_source, sink_of, write
+from .plan import Plan
+from .provenance import undo
+
+Rules = Sequence[tuple[str, str]]
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What a copy moved: number of tensors, and their decoded bytes."""
+
+    tensors: int
+    nbytes: int
+
+
+def plan(
+    source: PathLike | Source,
+    *,
+    to: str,
+    template: PathLike | Source | None = None,
+    kinds: Rules = (),
+    renames: Rules = (),
+    style: str = "nested",
+    drop: Sequence[str] = (),
+    strict: bool = False,
+) -> Plan:
+    """Plan a conversion from the source's names and shapes; no tensor is read.
+
+    A .ptf that records how it was converted is converted back as recorded, unless a rule or a template is given.
+
+    Args:
+        source: A file of any supported kind, or a `Source`.
+        to: `linen` or `torch`.
+        template: A file or `Source` whose structure the result gets, exactly: names, order, root.
+        kinds: (glob, kind) pairs for module paths as the source writes them.
+        renames: (regex, new) pairs, anchored at whole segments of the source's module paths; at most one may match.
+        style: `nested` keeps segments, `linen-list` joins `layer.0` to `layer_0`. Not used with a template.
+        drop: Globs of source tensors that are not carried over.
+        strict: Whether a guess is an error.
+
+    Returns:
+        A plan without problems.
+
+    Raises:
+        ConversionError: With every problem at once.
+        FormatError: When a file cannot be understood.
+        OSError: When a file cannot be read.
+    """
+    request = {"to": to, "kinds": kinds, "renames": renames, "style": style, "drop": drop, "strict": strict}
+    with _opened(source) as held:
+        if template is None:
+            return _planned(held, Request(**request))  # type: ignore[arg-type]
+        with _opened(template) as model:
+            return _planned(held, Request(template=model, **request))  # type: ignore[arg-type]
+
+
+def _planned(source: Source, request: Request) -> Plan:
+    plain = request == Request(to=request.to, strict=request.strict)
+    back = undo(source, request.to) if plain and source.header.provenance else None
+    if back is not None:
+        return back
+    made = draft(source, request)
+    if source.header.provenance.get("origin") == request.to:
+        why = "a rule or template was given" if not plain else "its tensors are no longer those it was converted to"
+        made.notes.append(f"the conversion recorded in {source.name} is not undone: {why}")
+    return made
+
+
+def convert(
+    source: PathLike,
+    target: PathLike,
+    *,
+    to: str,
+    template: PathLike | Source | None = None,
+    kinds: Rules = (),
+    renames: Rules = (),
+    style: str = "nested",
+    drop: Sequence[str] = (),
+    strict: bool = False,
+    codec: str = "raw",
+    durable: bool = True,
+    progress: Progress | None = None,
+    total: Progress | None = None,
+) -> Plan:
+    """Convert a file: plan, then write. Memory is bounded by a constant, whatever the model.
+
+    Args:
+        source: A file of any supported kind, recognised by what it holds.
+        target: The file to write, of the kind its suffix says, replaced in one step.
+        to: As for `plan`, like all up to `strict`.
+        template: See `plan`.
+        kinds: See `plan`.
+        renames: See `plan`.
+        style: See `plan`.
+        drop: See `plan`.
+        strict: See `plan`.
+        codec: `raw` or `zstd`, for a .ptf.
+        durable: Whether the file is on disk on return.
+        progress: Called with the bytes written since it was last called.
+        total: Called once with all the bytes there are to write.
+
+    Returns:
+        The plan that was run.
+
+    Raises:
+        ConversionError: With every problem at once; nothing is written.
+        FormatError: When a file cannot be understood, or cannot hold the result.
+        OSError: From the file system.
+    """
+    kind = _check_target(source, target)
+    with _opened(source) as held:
+        made = plan(
+            held, to=to, template=template, kinds=kinds, renames=renames, style=style, drop=drop, strict=strict
+        )
+        content = content_of(made, held, recorded=kind == "ptf")
+        _write(content, target, codec, durable, progress, total)
+    return made
+
+
+def copy(
+    source: PathLike,
+    target: PathLike,
+    *,
+    codec: str = "raw",
+    durable: bool = True,
+    progress: Progress | None = None,
+    total: Progress | None = None,
+) -> Copied:
+    """Write the same tree into another kind of file, or another codec.
+
+    Args:
+        source: A file of any supported kind.
+        target: The file to write, of the kind its suffix says.
+        codec: `raw` or `zstd`, for a .ptf.
+        durable: Whether the file is on disk on return.
+        progress: Called with the bytes written since it was last called.
+        total: Called once with all the bytes there are to write.
+
+    Raises:
+        FormatError: When the source cannot be understood, or the target cannot hold it.
+        OSError: From the file system.
+    """
+    _check_target(source, target)
+    with _opened(source) as held:
+        content = whole(held)
+        _write(content, target, codec, durable, progress, total)
+    tensors = sum(isinstance(entry, TensorInfo) for entry in content.entries)
+    return Copied(tensors, content.nbytes)
+
+
+def _write(
+    content: Content,
+    target: PathLike,
+    codec: str,
+    durable: bool,
+    progress: Progress | None,
+    total: Progress | None,
+) -> None:
+    if total is not None:
+        total(content.nbytes)
+    write(counted(content, progress), target, codec=codec, durable=durable)
+
+
+def _check_target(source: PathLike, target: PathLike) -> str:
+    """The kind of the target; FORMAT when it is the source itself or its suffix is not known."""
+    kind = sink_of(target)
+    if os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target):
+        raise FormatError("FORMAT", f"{os.fspath(target)} is the source itself; give the result another name")
+    return kind
+
+
+@contextlib.contextmanager
+def _opened(source: PathLike | Source) -> Iterator[Source]:
+    if not isinstance(source, (str, os.PathLike)):
+        yield source
+        return
+    opened = open_source(source)
+    try:
+        yield opened
+    finally:
+        opened.close()
