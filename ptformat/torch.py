@@ -1,0 +1,84 @@
+"""torch: state dicts, trees of tensors, and modules.
+
+from ptformat.torch import load_model, save_model
+
+save_model(model, "model.ptf")
+load_model(model, "model.ptf")
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Unpack
+
+try:
+    import torch  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ImportError("ptformat.torch needs torch: pip install 'ptformat[torch]'", name="torch") from error
+
+from . import containers, torch_tensors
+from .atomic import PathLike
+from .reader import Reader, map_file
+from .torch_load import load_model
+from .torch_modules import save_model
+from .torch_tensors import Device
+from .writer import Options, Writer, put, to_bytes
+
+__all__ = ["load", "load_file", "load_model", "save", "save_file", "save_model"]
+
+
+def save_file(tree: Any, path: PathLike, *, copy_overlaps: bool = False, **options: Unpack[Options]) -> None:
+    """Save a state dict, or tensors and values in dicts, lists, tuples and namedtuples nested in any way.
+
+    Every element type keeps its bits. Tensors are stored in logical order whatever their strides; a tensor that is
+    an earlier one again (see `torch_ties.find`), or that with its axes permuted, is stored once and tied.
+
+    Args:
+        tree: What to save. Parameters are saved as their tensors; `save_model` also keeps what they are.
+        path: The file to write, replaced in one step.
+        copy_overlaps: Store tensors that share only some of their elements apart, rather than refuse them.
+        options: The keyword options of `ptformat.Writer`.
+
+    Raises:
+        FormatError: TYPE with every sparse, quantised, nested, meta, fake or uninitialised tensor and every object
+            that is none; DTYPE; TIE with every two tensors that overlap; PATH.
+        OSError: From the file system; the file that was there before is whole.
+    """
+    found = torch_tensors.entries(tree, copy_overlaps=copy_overlaps)
+    options.setdefault("convention", "torch")
+    with Writer(path, **options) as out:
+        put(out, found)
+
+
+def save(tree: Any, *, copy_overlaps: bool = False, **options: Unpack[Options]) -> bytes:
+    """`save_file` into bytes."""
+    options.setdefault("convention", "torch")
+    return to_bytes(torch_tensors.entries(tree, copy_overlaps=copy_overlaps), **options)
+
+
+def load_file(path: PathLike, *, device: Device = "cpu", verify: bool = False) -> Any:
+    """What was saved: a state dict, flat as it was, or the containers with their tensors and values.
+
+    Tied tensors are one object under every name; a tie with a `perm` is a permuted view of it. On the CPU raw tensors
+    lie in a private map of the file, without a copy: they are writable, and writing never changes the file.
+
+    Args:
+        path: The .ptf file.
+        device: Where the tensors go.
+        verify: Check the checksums of mapped tensors too.
+
+    Raises:
+        FormatError: The first rule the file breaks; DTYPE with every tensor whose element type torch has not.
+        OSError: When it cannot be read.
+    """
+    return _tree(Reader(map_file(path, private=True), os.fspath(path), verify=verify), device)
+
+
+def load(data: bytes, *, device: Device = "cpu", verify: bool = False) -> Any:
+    """`load_file` of a file's bytes."""
+    return _tree(Reader(bytearray(data), verify=verify), device)
+
+
+def _tree(reader: Reader, device: Device) -> Any:
+    leaves = torch_tensors.leaves(reader, device=device)
+    return containers.build(reader.entries, leaves.__getitem__)
