@@ -1,9 +1,9 @@
 """Conversion between frameworks: planned before it runs, streamed, exact to the bit.
 
-    from ptformat.converters import convert
+from ptformat.converters import convert
 
-    plan = convert("model.safetensors", "params.msgpack", to="linen")
-    print(plan.text())
+plan = convert("model.safetensors", "params.msgpack", to="linen")
+print(plan.text())
 """
 
 from .verbs import Copied, convert, copy, plan

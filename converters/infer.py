@@ -258,9 +258,7 @@ def _groups(module: Module, convention: Convention, target: Convention, kinds: l
     return [tuple(group) for group in groups.values()]
 
 
-def _rival(
-    module: Module, convention: Convention, kinds: tuple[str, ...], word: str, template: Module | None
-) -> str:
+def _rival(module: Module, convention: Convention, kinds: tuple[str, ...], word: str, template: Module | None) -> str:
     """A kind without a rule that the names and shapes fit as well, or nothing."""
     words = " ".join(module.path).lower()
     if "conv" in kinds:

@@ -118,9 +118,7 @@ def _bare(path: Segments) -> Segments:
     """The same without `layers` before a number: what a Sequential's child is called in linen."""
     parts = _split(path)
     return tuple(
-        part
-        for i, part in enumerate(parts)
-        if not (part == "layers" and i + 1 < len(parts) and parts[i + 1].isdigit())
+        part for i, part in enumerate(parts) if not (part == "layers" and i + 1 < len(parts) and parts[i + 1].isdigit())
     )
 
 

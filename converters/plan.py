@@ -105,9 +105,7 @@ class Plan:
             if step.guess:
                 because = f"guess: {step.evidence}; it may be {step.guess}"
             shape = str(step.source_shape) if step.source is not None else ""
-            rows.append(
-                (step.shown_target, str(step.target.shape), step.shown_source, shape, step.operation, because)
-            )
+            rows.append((step.shown_target, str(step.target.shape), step.shown_source, shape, step.operation, because))
         return rows
 
     def report(self) -> list[str]:

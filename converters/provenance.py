@@ -88,7 +88,9 @@ def _restore(source: Source, goal: str, original: Index, record: _Record) -> Pla
     plan.notes.append(f"undoes the conversion recorded in {source.name}")
     for entry in original.entries():
         if isinstance(entry, TensorInfo):
-            step = _step(entry, record, ours.separator, CONVENTIONS[plan.origin].separator if plan.origin != "?" else "/")
+            step = _step(
+                entry, record, ours.separator, CONVENTIONS[plan.origin].separator if plan.origin != "?" else "/"
+            )
             if step is None and entry.path in record.dropped:
                 continue
             if step is None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ptformat.atomic import PathLike
 from ptformat.errors import FormatError
 from ptformat.tree import TensorInfo
 
 from .content import Content, Source, whole
-from .draft import Request, draft
+from .draft import Request
+from .drafting import make
 from .execute import content_of, counted
 from .files import open_source, sink_of, write
 from .plan import Plan
@@ -40,6 +41,7 @@ def plan(
     style: str = "nested",
     drop: Sequence[str] = (),
     strict: bool = False,
+    target: PathLike | None = None,
 ) -> Plan:
     """Plan a conversion from the source's names and shapes; no tensor is read.
 
@@ -54,6 +56,7 @@ def plan(
         style: `nested` keeps segments, `linen-list` joins `layer.0` to `layer_0`. Not used with a template.
         drop: Globs of source tensors that are not carried over.
         strict: Whether a guess is an error.
+        target: Where the result would be written; what that kind of file cannot hold is then noted.
 
     Returns:
         A plan without problems.
@@ -63,20 +66,21 @@ def plan(
         FormatError: When a file cannot be understood.
         OSError: When a file cannot be read.
     """
-    request = {"to": to, "kinds": kinds, "renames": renames, "style": style, "drop": drop, "strict": strict}
+    sink = None if target is None else sink_of(target)
+    request = Request(to=to, kinds=kinds, renames=renames, style=style, drop=drop, strict=strict, sink=sink)
     with _opened(source) as held:
         if template is None:
-            return _planned(held, Request(**request))  # type: ignore[arg-type]
+            return _planned(held, request)
         with _opened(template) as model:
-            return _planned(held, Request(template=model, **request))  # type: ignore[arg-type]
+            return _planned(held, replace(request, template=model))
 
 
 def _planned(source: Source, request: Request) -> Plan:
-    plain = request == Request(to=request.to, strict=request.strict)
+    plain = request == Request(to=request.to, strict=request.strict, sink=request.sink)
     back = undo(source, request.to) if plain and source.header.provenance else None
     if back is not None:
         return back
-    made = draft(source, request)
+    made = make(source, request)
     if source.header.provenance.get("origin") == request.to:
         why = "a rule or template was given" if not plain else "its tensors are no longer those it was converted to"
         made.notes.append(f"the conversion recorded in {source.name} is not undone: {why}")
@@ -127,7 +131,15 @@ def convert(
     kind = _check_target(source, target)
     with _opened(source) as held:
         made = plan(
-            held, to=to, template=template, kinds=kinds, renames=renames, style=style, drop=drop, strict=strict
+            held,
+            to=to,
+            template=template,
+            kinds=kinds,
+            renames=renames,
+            style=style,
+            drop=drop,
+            strict=strict,
+            target=target,
         )
         content = content_of(made, held, recorded=kind == "ptf")
         _write(content, target, codec, durable, progress, total)

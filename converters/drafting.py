@@ -1,0 +1,64 @@
+"""Making a plan: by style or by template, all problems at once."""
+
+from __future__ import annotations
+
+from ptformat import paths
+
+from . import by_style, by_template
+from .content import Source
+from .conventions import CONVENTIONS
+from .draft import Draft, Request
+from .infer import convention_of
+from .match import STYLES
+from .plan import Plan, Step
+from .problems import ConversionError, Problem
+
+
+def make(source: Source, request: Request) -> Plan:
+    """The plan for converting a source by its names, shapes and recorded facts.
+
+    Raises:
+        ConversionError: With every problem there is.
+        ValueError: For a style or convention that does not exist.
+    """
+    if request.to not in CONVENTIONS:
+        raise ValueError(f"cannot convert to {request.to!r}, only to {' or '.join(CONVENTIONS)}")
+    if request.style not in STYLES:
+        raise ValueError(f"style {request.style!r}, expected one of {', '.join(STYLES)}")
+    draft = Draft(source, request, _origin(source, request.to))
+    if request.template is None:
+        by_style.fill_in(draft)
+    else:
+        by_template.fill_in(draft, request.template)
+    if request.strict:
+        for step in draft.made.values():
+            if step.guess:
+                draft.problem("guess", step.shown_source, _guess(draft, step))
+    if draft.problems:
+        raise ConversionError(draft.problems)
+    _tell_doubled(draft)
+    return draft.plan
+
+
+def _origin(source: Source, to: str) -> str:
+    origin = convention_of(source.entries, CONVENTIONS, source.header.convention)
+    if origin is None:
+        text = f"{source.name}: neither recorded nor plain from the leaf names whose layout this is (torch, linen)"
+        raise ConversionError([Problem("ambiguous", source.name, text)])
+    if origin == to:
+        text = f"{source.name} has {origin}'s layout already; leave --to out to copy it into another kind of file"
+        raise ConversionError([Problem("ambiguous", source.name, text)])
+    return origin
+
+
+def _guess(draft: Draft, step: Step) -> str:
+    segments = paths.parse(step.source or "")[1 if draft.survey.rooted else 0 : -1]
+    glob = draft.table.separator.join(segments)
+    return f"{step.shown_source} {step.source_shape}: {step.evidence}; it may be {step.guess}. Say --kind '{glob}=KIND'"
+
+
+def _tell_doubled(draft: Draft) -> None:
+    """A file without ties holds a tied tensor once under each name."""
+    doubled = len(draft.plan.tied) if not draft.plan.collapsed else 0
+    if doubled and draft.request.sink not in (None, "ptf"):
+        draft.plan.notes.append(f"a {draft.request.sink} file holds no ties: {doubled} tied tensors are written again")
