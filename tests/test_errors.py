@@ -1,0 +1,38 @@
+import pickle
+
+import pytest
+
+from ptformat.errors import CALL_CODES, READ_CODES, FormatError, several
+
+
+def test_is_a_value_error_with_its_facts():
+    error = FormatError("SHAPE", "tensor 'a': too large", path="a")
+    assert isinstance(error, ValueError)
+    assert str(error) == "SHAPE: tensor 'a': too large"
+    assert (error.code, error.message, error.path) == ("SHAPE", "tensor 'a': too large", "a")
+    assert error.problems == ("tensor 'a': too large",)
+
+
+def test_several_problems_are_one_error():
+    error = several("MISMATCH", "2 entries do not fit", ["a is missing", "b is unexpected"])
+    assert error.message == "2 entries do not fit\n  a is missing\n  b is unexpected"
+    assert error.problems == ("a is missing", "b is unexpected")
+
+
+@pytest.mark.parametrize("error", [FormatError("PATH", "bad", path="x"), several("TIE", "head", ["one", "two"])])
+def test_survives_pickling(error):
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is FormatError
+    assert (again.code, again.message, again.path, again.problems) == (
+        error.code,
+        error.message,
+        error.path,
+        error.problems,
+    )
+    assert str(again) == str(error)
+
+
+def test_codes_are_distinct_upper_case_words():
+    codes = READ_CODES + CALL_CODES
+    assert len(set(codes)) == len(codes) == 24
+    assert all(code.isalpha() and code.isupper() for code in codes)

@@ -1,0 +1,169 @@
+import craft
+import numpy as np
+import pytest
+from craft import column, sparse, tree_file
+
+import ptformat
+from ptformat.errors import FormatError
+
+DATA = craft.sample()  # a: tensor (2, 3), b: tensor (5,), c: alias of a with perm, v: value, l: list, l.0: value
+CLASS = {"class_": sparse([0], [0], ["nn.Module"])}
+
+
+def refused(data, code, message):
+    for by in (ptformat.load, ptformat.verify):
+        with pytest.raises(FormatError) as caught:
+            by(data)
+        assert (caught.value.code, message in caught.value.message) == (code, True), caught.value
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"attrs": sparse([0], [0], [{}])}, "attrs of tensor 'a' (entry 0): {}, expected a map, not empty"),
+        ({"attrs": sparse([4], [0], [1])}, "attrs of node 'l' (entry 4): 1, expected a map"),
+        ({"axes": sparse([0], [0], [[]])}, "axes of tensor 'a' (entry 0): [], expected a list of names, not empty"),
+        ({"axes": sparse([0], [0], [["a", ""]])}, "axes of tensor 'a' (entry 0)"),
+        ({"axes": sparse([0], [0], [["a", 1]])}, "axes of tensor 'a' (entry 0)"),
+        ({"axes": sparse([0], [0], [["a"]])}, "axes of tensor 'a' (entry 0): 1 names for rank 2"),
+        ({"axes": sparse([2], [0], [["a"]])}, "axes of alias 'c' (entry 2): 1 names for rank 2"),
+        ({"class_": sparse([1], [0], [""])}, "class of tensor 'b' (entry 1): '', expected a string, not empty"),
+        ({"module": sparse([4], [0], [None])}, "module of node 'l' (entry 4): None, expected a string"),
+        ({"role": sparse([1], [0], [1])}, "role of tensor 'b' (entry 1): 1, expected a string"),
+        ({"trainable": sparse([1], [0], [1])}, "trainable of tensor 'b' (entry 1): 1, expected true or false"),
+        ({"perm": sparse([2], [0], [{}])}, "perm of alias 'c' (entry 2): {}, expected a list of axes"),
+        ({"perm": sparse([2], [0], [[True, 0]])}, "perm of alias 'c' (entry 2): [True, 0]"),
+        ({"keys": sparse([4], [0], [[]])}, "keys of node 'l' (entry 4): expected a list of null, bool"),
+        ({"keys": sparse([4], [0], [[{}]])}, "keys of node 'l' (entry 4): expected a list of null, bool"),
+        ({"keys": sparse([4], [0], [[[1, {}]]])}, "keys of node 'l' (entry 4): expected a list of null, bool"),
+        ({"keys": sparse([4], [0], [[1]])}, "node 'l' (entry 4) lists keys but its form is list"),
+    ],
+)
+def test_values_of_sparse_columns(changes, message):
+    refused(craft.edit(DATA, **changes), "SCHEMA", message)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"alias": column("u4", 2)}, "alias 'c' (entry 2) points at entry 2, which does not stand earlier"),
+        ({"alias": column("u4", 5)}, "alias 'c' (entry 2) points at entry 5, which does not stand earlier"),
+        ({"alias": column("u4", 2**32 - 1)}, "points at entry 4294967295, which does not stand earlier"),
+        (
+            {"type": bytes([0, 0, 2, 2, 3, 1]), "alias": column("u4", 3), "perm": sparse([5], [0], [[1, 0]])},
+            "no tensor",
+        ),
+        ({"perm": sparse([2], [0], [[0, 0]])}, "perm [0, 0] is no permutation of 2 axes"),
+        ({"perm": sparse([2], [0], [[1]])}, "perm [1] is no permutation of 2 axes"),
+        ({"perm": sparse([2], [0], [[2, 1]])}, "perm [2, 1] is no permutation of 2 axes"),
+        ({"perm": sparse([2], [0], [[1, 2**64 - 1]])}, "is no permutation of 2 axes"),
+        ({"perm": sparse([2], [0], [[-1, 0]])}, "perm [-1, 0] is no permutation of 2 axes"),
+        ({"perm": sparse([2], [0], [[0, 1]])}, "perm [0, 1] is the identity, which is not written"),
+    ],
+)
+def test_aliases(changes, message):
+    refused(craft.edit(DATA, **changes), "ALIAS", message)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"role": sparse([0, 2], [0, 0], ["parameter"])}, "alias 'c' (entry 2): role 'parameter' is its target's"),
+        ({"trainable": sparse([0, 2], [0, 0], [True])}, "alias 'c' (entry 2): trainable True is its target's"),
+        ({"axes": sparse([0, 2], [0, 1], [["out", "in"], ["in", "out"]])}, "axes ['in', 'out'] is its target's"),
+    ],
+)
+def test_an_alias_does_not_repeat_its_target(changes, message):
+    refused(craft.edit(DATA, **changes), "NONCANONICAL", message)
+
+
+def test_an_alias_may_differ_from_its_target():
+    data = craft.edit(
+        DATA,
+        role=sparse([0, 2], [0, 1], ["parameter", "buffer"]),
+        axes=sparse([0, 2], [0, 0], [["out", "in"]]),
+        trainable=sparse([0, 2], [0, 1], [True, False]),
+    )
+    alias = ptformat.reader.Reader(data).info("c")
+    assert (alias.role, alias.axes, alias.trainable) == ("buffer", ("out", "in"), False)
+
+
+# Entries of a file without tensors, its sparse columns -> code and message, None for a sound file.
+TREES = [
+    ([("", "value")], {}, None, ""),
+    ([("", "map")], {}, None, ""),
+    ([], {}, "TREE", "no entry; an empty tree is one map node at the root"),
+    ([("a", "value"), ("a.b", "value")], {}, "TREE", "value 'a' (entry 0) has entries beneath it, such as 'a.b'"),
+    ([("a.b.c", "value"), ("a", "value")], {}, "TREE", "value 'a' (entry 1) has entries beneath it, such as 'a.b.c'"),
+    ([("", "value"), ("a", "value")], {}, "TREE", "value '' (entry 0) has entries beneath it"),
+    ([("a", "value"), (r"a\.b", "value")], {}, None, ""),
+    ([("a.0", "value"), ("a", "list")], {}, "TREE", "node 'a' (entry 1) stands after 'a.0', which is beneath it"),
+    ([("a.0", "value"), ("", "map")], CLASS, "SCHEMA", "sparse column 'class' belongs to tensor and node"),
+    ([("a.0", "value"), ("", "list")], {}, "TREE", "node '' (entry 1) stands after 'a.0'"),
+    # map: only where it says something
+    ([("", "map"), ("a", "value")], {}, "NONCANONICAL", "node '' (entry 0): a map node that says nothing"),
+    ([("", "map"), ("a", "value")], CLASS, None, ""),
+    ([("a", "map"), ("b", "value")], {}, None, ""),
+    ([("", "flat"), ("a", "map"), ("a.b", "value")], {}, None, ""),
+    (
+        [("", "flat"), ("a", "map"), ("a.b.c", "map"), ("a.b.c.d", "value")],
+        {},
+        "NONCANONICAL",
+        "node 'a.b.c' (entry 2): a map node that says nothing",
+    ),
+    # part: beneath flat, and it says something
+    ([("", "part")], {}, "TREE", "is a part, but the container around it is none, not flat"),
+    ([("a", "part"), ("a.b", "value")], {}, "TREE", "is a part, but the container around it is map, not flat"),
+    ([("", "flat"), ("l", "list"), ("l.0", "part")], {}, "TREE", "the container around it is list, not flat"),
+    ([("", "flat"), ("m", "map"), ("m.x.p", "part")], {}, "TREE", "the container around it is map, not flat"),
+    ([("", "flat"), ("a", "part"), ("a.b", "value")], {}, "NONCANONICAL", "node 'a' (entry 1): a part that says"),
+    ([("", "flat"), ("a", "part"), ("a.b", "part")], {"class_": sparse([1, 2], [0, 0], ["M"])}, None, ""),
+    # list and tuple: 0, 1, 2, … in order
+    ([("", "list")], {}, None, ""),
+    ([("", "list"), ("0", "value"), ("1", "value")], {}, None, ""),
+    ([("", "list"), ("1", "value"), ("0", "value")], {}, "TREE", "is a list with children ['1', '0'], expected 0, 1"),
+    ([("", "tuple"), ("1", "value")], {}, "TREE", "node '' (entry 0) is a tuple with children ['1']"),
+    ([("a", "list"), ("a.00", "value")], {}, "TREE", "is a list with children ['00']"),
+    ([("a", "list"), ("a.0.x", "value"), ("b", "value"), ("a.1", "value"), ("a.0.y", "value")], {}, None, ""),
+    ([("", "namedtuple"), ("mu", "value"), ("nu", "value")], {}, None, ""),
+    # keys
+    ([("", "keys"), ("a", "value")], {}, "TREE", "node '' (entry 0) lists 0 keys for 1 children"),
+    ([("", "keys"), ("a", "value")], {"keys": sparse([0], [0], [[1, 2]])}, "TREE", "lists 2 keys for 1 children"),
+    ([("", "keys"), ("a", "value"), ("b", "value")], {"keys": sparse([0], [0], [[1, 1]])}, "TREE", "lists a key twice"),
+    ([("", "keys"), ("a", "value"), ("b", "value")], {"keys": sparse([0], [0], [[1, 1.0]])}, None, ""),
+    ([("", "keys"), ("a", "value")], {"keys": sparse([0], [0], [["a"]])}, "NONCANONICAL", "keys that are all strings"),
+    ([("", "keys")], {}, "NONCANONICAL", "keys that are all strings"),
+    # flat: one key, one value
+    ([("", "flat"), ("a.b", "value"), (r"a\.b", "value")], {}, "TREE", r"flat key 'a.b' of '', as is 'a.b'"),
+    ([("m", "flat"), ("m.a.b", "list"), (r"m.a\.b", "value")], {}, "TREE", "is flat key 'a.b' of 'm', as is 'm.a.b'"),
+    ([("", "flat"), ("a", "map"), ("a.b", "value"), (r"a\.b", "value")], {}, None, ""),
+    ([("a.b", "value"), (r"a\.b", "value")], {}, None, ""),
+]
+
+
+@pytest.mark.parametrize(("entries", "keys", "code", "message"), TREES)
+def test_trees(entries, keys, code, message):
+    data = tree_file(*entries, **keys)
+    if code:
+        refused(data, code, message)
+    else:
+        counted = ptformat.verify(data)
+        assert (counted.tensors, counted.nbytes) == (0, 0)
+
+
+def test_keys_that_are_one_in_python_are_refused_by_python_alone(tmp_path):
+    """1, 1.0 and true are three keys of the format; a dict would lose two of them."""
+    path = tmp_path / "keys.ptf"
+    labels = [("", "keys"), ("a", "value"), ("b", "value"), ("c", "value")]
+    path.write_bytes(tree_file(*labels, keys=sparse([0], [0], [[1, 1.0, True]])))
+    assert list(ptformat.load_file(path)) == ["a", "b", "c"]
+    with pytest.raises(FormatError, match=r"keys \[1, 1.0, True\] are not distinct in Python") as caught:
+        ptformat.load_tree(path)
+    assert caught.value.code == "TYPE"
+
+
+def test_the_longest_paths_stay_quick():
+    """A deep tree of long segments is checked in one pass over its paths."""
+    stem = ".".join(["ab"] * 127)
+    data = ptformat.save({f"{stem}.{i}": np.zeros(1, np.int8) for i in range(300)})
+    assert len(ptformat.load(data)) == 300
