@@ -6,10 +6,10 @@ plan = convert("model.safetensors", "params.msgpack", to="linen")
 print(plan.text())
 """
 
-from .verbs import Copied, convert, copy, plan
 from .live import flax_to_torch, torch_to_flax
 from .plan import Plan, Step
 from .problems import ConversionError, Problem
+from .verbs import Copied, convert, copy, plan
 
 __all__ = [
     "ConversionError",

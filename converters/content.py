@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ptformat.bands import byte_pieces
+from ptformat.columns import Header
 from ptformat.dtypes import Array, named
-from ptformat.index import Header
 from ptformat.tree import Alias, Entry, TensorInfo
 
 Pieces = Iterator[Any]  # of buffers
@@ -19,13 +19,15 @@ class Source(Protocol):
 
     Attributes:
         name: What it is called in messages.
-        entries: Every entry in order; aliases stand after their targets.
         header: Convention, metadata, provenance, as far as the source says.
     """
 
     name: str
-    entries: Sequence[Entry]
     header: Header
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """Every entry in order; aliases stand after their targets."""
 
     def array(self, path: str) -> Array:
         """The tensor at a dotted path, without holding its elements in anonymous memory where it is large."""

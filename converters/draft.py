@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from ptformat import paths
-from ptformat.index import Header
+from ptformat.columns import Header
 from ptformat.paths import Segments
 from ptformat.tree import Alias, Entry, Node, TensorInfo
 
@@ -132,7 +132,7 @@ class Draft:
     def _is_attention(self, path: Segments) -> bool:
         """Whether this is, or stands beside, linen's query, key and value with kernels of three axes."""
         beside = [self.survey.modules.get((*path[:-1], name)) for name in ("query", "key", "value")]
-        kernels = [module and module.leaves.get((self.table.home, "kernel")) for module in beside]
+        kernels = [module.leaves.get((self.table.home, "kernel")) if module else None for module in beside]
         return all(kernel is not None and len(kernel.shape) == 3 for kernel in kernels)
 
     def parameters(self, module: Module, decision: Decision) -> dict[str, tuple[Leaf, Axes]]:

@@ -227,9 +227,9 @@ def _infer(
     guess = _rival(module, convention, kinds, word, template)
     if len(groups) > 1:
         guess = " or ".join(group[0] for group in groups[1:])
-    if node_class := module.node.class_ if module.node else None:
-        if any(len(leaf.shape) > 1 for leaf in module.leaves.values()):
-            guess = guess or f"what {node_class} keeps in another layout"
+    classed = module.node.class_ if module.node else None
+    if classed and any(len(leaf.shape) > 1 for leaf in module.leaves.values()):
+        guess = guess or f"something else in a {classed}"
     return Decision(kinds, f"{label}: {f'the name {word}' if word else evidence}", guess)
 
 

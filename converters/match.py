@@ -19,10 +19,10 @@ class RenameError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Renames:
-    """The user's rules: (regex, replacement), anchored at whole segments; at most one may match a path.
+    r"""The user's rules: (regex, replacement), anchored at whole segments; at most one may match a path.
 
     Args:
-        rules: Pairs; the replacement may use `\\1`, and `.` or `/` between segments; empty, it removes them.
+        rules: Pairs; the replacement may use `\1`, and `.` or `/` between segments; empty, it removes them.
         separator: What stands between the segments that the regex sees.
     """
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ptformat.index import Header
+from ptformat.columns import Header
 from ptformat.tree import Alias, Entry, TensorInfo
 
 from .conventions import Axes

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ptformat import index, profile
-from ptformat.index import Index
+from ptformat.columns import Index, columns_of
+from ptformat.dtypes import TABLE
 from ptformat.limits import MAX_CHUNK_BYTES
 from ptformat.tree import Alias, Entry, TensorInfo
-from ptformat.writer import columns_of
 
 from .content import Source
 from .conventions import CONVENTIONS
@@ -130,8 +130,6 @@ def _tree(tree: dict[str, Any]) -> Index:
     dims = iter(np.frombuffer(tree["dims"], "<u8").tolist())
     codes = np.frombuffer(tree["dtype"], "<u1")
     stored: list[int] = []
-    from ptformat.dtypes import TABLE
-
     for rank, code in zip(ranks.tolist(), codes.tolist(), strict=True):
         count = 1
         for _ in range(rank):

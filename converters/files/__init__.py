@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Protocol
 
 from ptformat.atomic import PathLike
@@ -12,7 +14,7 @@ from ptformat.errors import FormatError
 from ..content import Content, Source
 from . import flax_msgpack, ptf, safetensors
 
-_SOURCES = (
+_SOURCES: tuple[tuple[ModuleType, Callable[[PathLike], Source]], ...] = (
     (ptf, ptf.PtfSource),
     (safetensors, safetensors.SafetensorsSource),
     (flax_msgpack, flax_msgpack.FlaxMsgpackSource),
@@ -51,7 +53,7 @@ def sink_of(path: PathLike) -> str:
     suffix = Path(path).suffix.lower()
     for module, _ in _SOURCES:
         if suffix in module.SUFFIXES:
-            return module.NAME
+            return str(module.NAME)
     known = ", ".join(suffix for module, _ in _SOURCES for suffix in module.SUFFIXES)
     raise FormatError(
         "FORMAT", f"cannot tell what to write from the name {os.fspath(path)!r}: it ends in none of {known}"

@@ -17,9 +17,9 @@ import numpy as np
 
 from ptformat import dtypes, paths, profile
 from ptformat.atomic import AtomicFile, PathLike
+from ptformat.columns import Header
 from ptformat.dtypes import BY_NAME, Array
 from ptformat.errors import FormatError
-from ptformat.index import Header
 from ptformat.limits import MAX_PATH_DEPTH
 from ptformat.paths import Segments
 from ptformat.reader import map_file
@@ -116,7 +116,7 @@ class _Scanner:
         if kind == "scalar":
             return head, at
         if kind == "ext":
-            return self.ext(*head, at)
+            return self.ext(head[0], head[1], at)
         if kind == "str":
             return profile.text(self.buffer, at, head), at + head
         if kind == "bin":
@@ -286,7 +286,8 @@ def _array_head(shape: tuple[int, ...], dtype: str, nbytes: int) -> bytes:
     inner = msgpack.Packer().pack_array_header(3) + msgpack.packb(shape) + msgpack.packb(dtype)
     width, lead = (1, 0xC4) if nbytes < 1 << 8 else (2, 0xC5) if nbytes < 1 << 16 else (4, 0xC6)
     inner += bytes([lead]) + nbytes.to_bytes(width, "big")
-    return _ext_head(len(inner) + nbytes) + inner
+    head: bytes = _ext_head(len(inner) + nbytes) + inner
+    return head
 
 
 def _ext_head(size: int) -> bytes:

@@ -16,9 +16,9 @@ import numpy as np
 
 from ptformat import dtypes, paths
 from ptformat.atomic import AtomicFile, PathLike
+from ptformat.columns import Header
 from ptformat.dtypes import Array
 from ptformat.errors import FormatError
-from ptformat.index import Header
 from ptformat.reader import map_file
 from ptformat.tree import Entry, Node, TensorInfo, Value
 
@@ -70,7 +70,7 @@ class SafetensorsSource:
         self._buffer = memoryview(map_file(path))
         header, self._start = _read_header(self._buffer)
         metadata = header.pop("__metadata__", {})
-        self._offsets: dict[str, tuple[int, int]] = {}
+        self._places: dict[str, tuple[TensorInfo, tuple[int, int]]] = {}
         self.entries = self._read_entries(header)
         self.header = Header(metadata=metadata, convention="torch" if metadata.get("format") == "pt" else None)
 
@@ -88,7 +88,7 @@ class SafetensorsSource:
             if span[0] != end:
                 raise _malformed(f"tensor {name!r} begins at byte {span[0]} of the data, expected {end}")
             end = span[1]
-            self._offsets[path] = span
+            self._places[path] = info, span
             entries.append(info)
         size = len(self._buffer) - self._start
         if end != size:
@@ -99,13 +99,12 @@ class SafetensorsSource:
 
     def array(self, path: str) -> Array:
         """A view of the map."""
-        info = next(entry for entry in self.entries if entry.path == path)
-        assert isinstance(info, TensorInfo)
+        info, _ = self._places[path]
         raw = np.frombuffer(self._bytes(path), np.uint8)
         return dtypes.unpack(raw, dtypes.named(info.dtype), info.shape)
 
     def _bytes(self, path: str) -> memoryview:
-        begin, end = self._offsets[path]
+        _, (begin, end) = self._places[path]
         return self._buffer[self._start + begin : self._start + end]
 
     def pieces(self, path: str) -> Pieces:
