@@ -101,7 +101,7 @@ def test_packing_low_bits_first_with_a_zero_tail(name, count):
     ids=str,
 )
 def test_types_without_a_place(array, message):
-    with pytest.raises(FormatError, match="tensor.x: NumPy type") as caught:
+    with pytest.raises(FormatError, match=r"tensor\.x: NumPy type") as caught:
         ptformat.save({"tensor": {"x": array}})
     assert caught.value.code == "DTYPE"
     assert caught.value.path == "tensor.x"

@@ -1,0 +1,216 @@
+import collections
+import copy
+import math
+import pickle
+
+import numpy as np
+import pytest
+
+import ptformat
+from ptformat import Record
+from ptformat.containers import flatten
+from ptformat.errors import FormatError
+
+Moments = collections.namedtuple("Moments", ["mu", "nu"])
+ONE = np.array([1.5], np.float32)
+
+
+def trip(tree, tmp_path, **options):
+    ptformat.save_file(tree, tmp_path / "t.ptf", **options)
+    return ptformat.load_tree(tmp_path / "t.ptf")
+
+
+def same(a, b):
+    """Equal in value, type and order; floats by bits."""
+    if isinstance(a, np.ndarray):
+        return isinstance(b, np.ndarray) and (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
+    if isinstance(a, dict):
+        return (
+            type(b) is dict
+            and [(type(k), k) for k in a] == [(type(k), k) for k in b]
+            and all(same(a[k], b[k]) for k in a)
+        )
+    if isinstance(a, tuple) and hasattr(a, "_fields"):
+        return type(b) is Record and a._fields == b._fields and all(map(same, a, b))
+    if isinstance(a, (list, tuple)):
+        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, float):
+        return type(b) is float and (a == b or a != a) and math.copysign(1, a) == math.copysign(1, b)
+    return type(a) is type(b) and a == b
+
+
+TREES = {
+    "root tensor": ONE,
+    "root scalar tensor": np.array(3, np.int16),
+    "root None": None,
+    "root number": 7,
+    "root text": "",
+    "root bytes": b"\0\xff",
+    "empty dict": {},
+    "empty list": [],
+    "empty tuple": (),
+    "empties": {"a": {}, "b": [], "c": (), "d": {"e": {}}, "f": [[], {}, ()]},
+    "list": [ONE, [ONE + 1, None], {"x": ONE + 2}],
+    "tuple": (1, (2, (3,)), [4]),
+    "twelve": list(range(12)),
+    "namedtuple": {"state": Moments(ONE, [Moments(1, 2)])},
+    "ints": [0, -1, 127, 128, 2**53, 2**63, 2**64 - 1, -(2**63), True, False],
+    "floats": [0.0, -0.0, 1.0, math.inf, -math.inf, math.nan, 5e-324, 1.7976931348623157e308],
+    "texts": ["", "a", "ä\n\0", "\U0001f9e0"],
+    "bytes": [b"", bytes(300)],
+    "one and 1.0": {"a": 1, "b": 1.0, "c": True},
+    "int keys": {0: ONE, 1: {"a": ONE + 1}},
+    "mixed keys": {0: 1, "0": 2, None: 3, "null": 4, b"0": 5, "1.5": 6, 1.5: 7, True: 8, "true": 9, -1: 10},
+    "tuple keys": {("a", 0): 1, ("a", ("b", None)): 2, (): 3, "": 4},
+    "keys in keys": {0: {1: {2: ONE}}},
+    "optimizer": {"state": {0: {"step": 1, "exp_avg": ONE}, 1: {"step": 2}}, "param_groups": [{"lr": 1e-3}]},
+    "flat": {"0.weight": ONE, "0.bias": ONE + 1, "step": 3},
+    "flat beneath": {"model": {"x.weight": ONE, "x.weight.absmax": ONE + 1}, "step": 3},
+    "flat in list": [{"a.b": 1}, {"a.b": {"c.d": {"e.f": 2}}}],
+    "flat in flat": {"a.b": {"c.d": ONE}, "a.c": {}, "a.d": []},
+    "containers in flat": {"a.b": {"c": {"d": {"e": 1}}}, "a.l": [ONE, {"x": 1}], "a.k": {0: 1}, "a.n": Moments(1, 2)},
+    "map beside flat key": {"a": {"b": 1}, "a.b": 2, "a.c": {"b": 3}},
+    "wild keys": {"": 1, ".": 2, ".x": 3, "x.": 4, "a..c": 5, "a...c": 6, r"w.\e": 7, "\\": 8, r"a\.b": 9, "~2": 10},
+    "wild plain keys": {"": {"": {"\\": 1}}, "\\e": 2, "é": 3, " ": 4, "e\u0301": 5},
+    "interleaved": {"a": {"x": 1}, "b": 2, "c": {"y": 3}},
+}
+
+
+@pytest.mark.parametrize("codec", ["raw", "zstd"])
+@pytest.mark.parametrize("name", TREES)
+def test_what_was_saved_comes_back(name, codec, tmp_path):
+    assert same(TREES[name], trip(TREES[name], tmp_path, codec=codec))
+    first = (tmp_path / "t.ptf").read_bytes()
+    assert ptformat.save(ptformat.load_tree(tmp_path / "t.ptf"), codec=codec) == first
+    ptformat.verify(first)
+
+
+@pytest.mark.parametrize(
+    ("tree", "entries"),
+    [
+        ({"a.b": ONE, "a.c": {"x": 1}}, [("", "flat"), ("a.b", None), ("a.c", "map"), ("a.c.x", None)]),
+        ([ONE, ()], [("", "list"), ("0", None), ("1", "tuple")]),
+        ({"m": Moments(1, 2)}, [("m", "namedtuple"), ("m.mu", None), ("m.nu", None)]),
+        ({"a": {"b": 1}}, [("a.b", None)]),
+        ({1: 2, "1": 3, (1, b"\x0f"): 4}, [("", "keys"), ("1", None), ("1~2", None), ("1,0f", None)]),
+        ({None: 1, True: 2, 1.5: 3}, [("", "keys"), ("null", None), ("true", None), (r"1\.5", None)]),
+        ({}, [("", "map")]),
+        (5, [("", None)]),
+    ],
+)
+def test_entries_of_a_tree(tree, entries):
+    found = [entry for entry, _ in flatten(tree)]
+    assert [(entry.path, getattr(entry, "form", None)) for entry in found] == entries
+
+
+def test_load_file_gives_a_flat_mapping_back(tmp_path):
+    path = tmp_path / "f.ptf"
+    keys = ["x.weight", "x.weight.absmax", "", ".x", "a..c", "\\"]
+    ptformat.save_file({key: np.full(1, i, np.int8) for i, key in enumerate(keys)}, path)
+    assert {key: int(array[0]) for key, array in ptformat.load_file(path).items()} == dict(zip(keys, range(6)))
+
+
+def test_load_file_gives_paths_where_the_root_is_not_flat(tmp_path):
+    path = tmp_path / "f.ptf"
+    ptformat.save_file({"m": {"x.w": 1, "x.w.a": 2}}, path)
+    assert ptformat.load_file(path) == {"m.x.w": 1, r"m.x.w\.a": 2}
+    ptformat.save_file([{"x.w": 1, "x.w.a": 2}], path)
+    assert ptformat.load_file(path) == {"0.x.w": 1, r"0.x.w\.a": 2}
+    ptformat.save_file({"x.w": 1, "x.w.a": {"b": 2}}, path)
+    assert ptformat.load_file(path) == {"x.w": 1, r"x.w\.a.b": 2}
+    ptformat.save_file(ONE, path)
+    assert ptformat.load_file(path)[""].tolist() == [1.5]
+
+
+def test_a_record_is_a_tuple_with_names(tmp_path):
+    found = trip({"m": Moments(ONE, 2)}, tmp_path)["m"]
+    assert isinstance(found, tuple)
+    assert (found._fields, found._class) == (("mu", "nu"), f"{__name__}.Moments")
+    assert (found.nu, found[1]) == (2, 2)
+    assert found.mu is found[0]
+    assert repr(found) == f"Moments(mu={found.mu!r}, nu=2)"
+    with pytest.raises(AttributeError, match="no field 'x', there are mu, nu"):
+        _ = found.x
+    for again in (copy.copy(found), pickle.loads(pickle.dumps(found))):
+        assert type(again) is Record
+        assert (again._fields, again._class, again.nu) == (found._fields, found._class, 2)
+
+
+class Odd:
+    pass
+
+
+def nested(depth):
+    tree = {}
+    for _ in range(depth):
+        tree = {"a": tree}
+    return tree
+
+
+CYCLE: list = []
+CYCLE.append({"again": CYCLE})
+
+
+@pytest.mark.parametrize(
+    ("tree", "code", "message"),
+    [
+        ({"a": {"b": Odd()}}, "TYPE", "'a.b'"),
+        (Odd(), "TYPE", "'the root': a"),
+        ({"a": {1, 2}}, "TYPE", "a builtins.set is no tensor, value or container"),
+        ({"a": bytearray(1)}, "TYPE", "builtins.bytearray"),
+        ({"a": 1j}, "TYPE", "builtins.complex"),
+        ({"a": np.ma.MaskedArray([1, 2], [True, False])}, "TYPE", "a: a masked array; save its data and its mask"),
+        ({frozenset(): 1}, "TYPE", "'the root': key frozenset() of type frozenset"),
+        ({"m": {(1, Odd): 1}}, "TYPE", "'m': key"),
+        (CYCLE, "TYPE", "a container that contains itself"),
+        ({"a": 2**64}, "LIMIT", "integer 18446744073709551616 does not fit"),
+        ({"a": "\ud800"}, "TYPE", "lone surrogate"),
+        ({"a": {"\ud800": 1}}, "PATH", "lone surrogate"),
+        ({"a\nb": 1}, "PATH", "control character U+000A"),
+        ({"a" * 1025: 1}, "PATH", "has 1025 bytes, at most 1024"),
+        (nested(129), "PATH", "has more than 128 segments"),
+        (nested(5000), "PATH", "has more than 128 segments"),
+    ],
+)
+def test_what_the_format_cannot_hold(tree, code, message, tmp_path):
+    path = tmp_path / "x.ptf"
+    with pytest.raises(FormatError) as caught:
+        ptformat.save_file(tree, path)
+    assert (caught.value.code, message in caught.value.message) == (code, True), caught.value
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_deepest_tree(tmp_path):
+    assert same(nested(128), trip(nested(128), tmp_path))
+
+
+def test_a_numpy_scalar_is_a_tensor_without_axes(tmp_path):
+    back = trip({"a": np.float64(1.5), "b": np.int8(3), "c": np.bool_(True), "d": 1.5}, tmp_path)
+    assert [back[key].shape for key in "abc"] == [(), (), ()]
+    assert [back[key].dtype for key in "abc"] == [np.float64, np.int8, np.bool_]
+    assert type(back["d"]) is float
+
+
+def test_one_container_at_two_places_is_two(tmp_path):
+    shared = {"x": ONE}
+    back = trip({"a": shared, "b": [shared, shared]}, tmp_path)
+    assert back["a"] is not back["b"][0]
+    assert back["a"]["x"] is back["b"][0]["x"] is back["b"][1]["x"]  # the array is tied
+
+
+def test_ties_are_by_identity_never_by_bytes(tmp_path):
+    path = tmp_path / "t.ptf"
+    equal = ONE.copy()
+    ptformat.save_file(
+        {"a": ONE, "b": {"c": ONE}, "d": equal, "e": ONE[:], "f": np.float32(1), "g": np.float32(1)}, path
+    )
+    with ptformat.open(path) as file:
+        assert {name: alias.target for name, alias in file.aliases.items()} == {"b.c": "a"}
+        assert file.index.columns["stored"].tolist() == [4, 4, 4, 4, 4]
+    back = ptformat.load_tree(path)
+    assert back["a"] is back["b"]["c"]
+    back["a"][0] = 9
+    assert (back["b"]["c"][0], back["d"][0], back["e"][0]) == (9, 1.5, 1.5)
+    flat = ptformat.load_file(path)
+    assert flat["a"] is flat["b.c"]
+    assert flat["a"] is not flat["d"]
