@@ -261,18 +261,26 @@ def _tie(module: nn.Module, ties: Iterable[Alias]) -> None:
     for owner in module.modules():
         for name, tensor in [*owner._parameters.items(), *owner._buffers.items()]:
             places.setdefault(id(tensor), []).append((owner, name))
+    peers: dict[tuple[str, tuple[int, ...] | None], list[Any]] = {}  # what could be one object, by root and perm
     for tie in ties:
         target, again = objects.get(tie.target), objects.get(tie.path)
-        if target is again or not isinstance(target, torch.Tensor) or not isinstance(again, torch.Tensor):
+        if not isinstance(target, torch.Tensor) or not isinstance(again, torch.Tensor):
             continue
-        if tie.perm is None and type(target) is type(again) and target.requires_grad == again.requires_grad:
+        group = peers.setdefault((tie.target, tie.perm), [target] if tie.perm is None else [])
+        same = next((peer for peer in group if _interchangeable(peer, again)), None)
+        if same is None:
+            again.data = target.data if tie.perm is None else target.data.permute(tie.perm)
+            group.append(again)
+        elif same is not again:
             moved = places.pop(id(again), [])
             for owner, name in moved:
-                setattr(owner, name, target)  # not into `_parameters`: an LSTM keeps a list of its own
-            places.setdefault(id(target), []).extend(moved)
-            objects.update({key: target for key, tensor in objects.items() if tensor is again})
-        else:
-            again.data = target.data if tie.perm is None else target.data.permute(tie.perm)
+                setattr(owner, name, same)  # not into `_parameters`: an LSTM keeps a list of its own
+            places.setdefault(id(same), []).extend(moved)
+            objects.update({key: same for key, tensor in objects.items() if tensor is again})
+
+
+def _interchangeable(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return type(a) is type(b) and a.requires_grad == b.requires_grad
 
 
 def _set_gradients(module: nn.Module, plan: _Plan, loaded: Mapping[str, Any], assign: bool) -> None:
