@@ -232,7 +232,11 @@ class _Nesting:
             self._check_flat({path: {} for path in flat})
 
     def _check_flat(self, flat: dict[str, dict[str, str]]) -> None:
-        """No two values of a flat map have one key. Only where a path holds a backslash can they."""
+        """No two values of a flat map have one key, and each key is split as it must be.
+
+        Without a backslash in any path this follows from the rest: a key that should not have been split would have
+        another key at an inner path, or an empty segment.
+        """
         types = self.index.columns["type"]
         for row, path in enumerate(self.index.paths):
             if types[row] == NODE and _form(self.index, row) == "part":
@@ -248,3 +252,8 @@ class _Nesting:
                         raise self._tree(row, f"is flat key {key!r} of {above!r}, as is {flat[above][key]!r}")
                     flat[above][key] = path
                 break
+        for above, keys in flat.items():
+            for key, segments in paths.split_flat(keys).items():
+                if (expected := paths.render((*paths.parse(above), *segments))) != keys[key]:
+                    what = f"{_entry(self.index, self.index.rows[keys[key]])}: flat key {key!r} is written {expected!r}"
+                    raise FormatError("NONCANONICAL", what, path=keys[key])

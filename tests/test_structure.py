@@ -137,6 +137,9 @@ TREES = [
     ([("", "flat"), ("a.b", "value"), (r"a\.b", "value")], {}, "TREE", r"flat key 'a.b' of '', as is 'a.b'"),
     ([("m", "flat"), ("m.a.b", "list"), (r"m.a\.b", "value")], {}, "TREE", "is flat key 'a.b' of 'm', as is 'm.a.b'"),
     ([("", "flat"), ("a", "map"), ("a.b", "value"), (r"a\.b", "value")], {}, None, ""),
+    ([("", "flat"), (r"a\.b", "value")], {}, "NONCANONICAL", "(entry 1): flat key 'a.b' is written 'a.b'"),
+    ([("m", "flat"), ("m.a", "value"), (r"m.a\.b.c", "value")], {}, None, ""),
+    ([("m", "flat"), ("m.a", "value"), (r"m.a\.b\.c", "value")], {}, "NONCANONICAL", r"is written 'm.a\\.b.c'"),
     ([("a.b", "value"), (r"a\.b", "value")], {}, None, ""),
 ]
 

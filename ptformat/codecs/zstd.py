@@ -59,8 +59,8 @@ def check_frame(stored: memoryview, size: int) -> None:
         raise FormatError("CODEC", "zstd frame does not declare its content size")
     if frame.content_size != size:
         raise FormatError("CODEC", f"zstd frame declares {frame.content_size} bytes, the index says {size}")
-    if stored[4] & 0b1011:  # a reserved bit, or a dictionary id field
-        raise FormatError("CODEC", f"zstd frame descriptor {stored[4]:#04x}: reserved bit or dictionary id")
+    if stored[4] & 0b1111:  # a reserved bit, a checksum that not every decoder checks, a dictionary id
+        raise FormatError("CODEC", f"zstd frame descriptor {stored[4]:#04x}: its low four bits must be zero")
     if frame.window_size > max(MAX_ZSTD_WINDOW, size):
         raise FormatError("LIMIT", f"zstd window of {frame.window_size} bytes, at most {MAX_ZSTD_WINDOW} are allowed")
     if size > MAX_ZSTD_RATIO * len(stored):
@@ -81,6 +81,5 @@ def _walk(stored: memoryview) -> None:
         last = bool(head & 1)
         kind = head >> 1 & 3
         at += 3 + (1 if kind == 1 else head >> 3)
-    at += 4 * (descriptor >> 2 & 1)
     if at != len(stored):
         raise FormatError("CODEC", f"zstd frame ends at byte {at}, the chunk has {len(stored)}")
