@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -9,6 +10,8 @@ from typing import Any, Protocol
 from ptformat.bands import byte_pieces
 from ptformat.columns import Header
 from ptformat.dtypes import Array, named
+from ptformat.errors import FormatError
+from ptformat.limits import MAX_RANK, MAX_TENSOR_BYTES
 from ptformat.tree import Alias, Entry, TensorInfo
 
 Pieces = Iterator[Any]  # of buffers
@@ -108,3 +111,11 @@ def untied(entries: Sequence[Entry]) -> Iterator[tuple[TensorInfo, TensorInfo | 
             target = tensors[entry.target]
             order = entry.perm or tuple(range(len(target.shape)))
             yield TensorInfo(entry.path, target.dtype, tuple(target.shape[i] for i in order)), entry
+
+
+def check_shape(info: TensorInfo) -> None:
+    """Refuse (SHAPE) a shape beyond the format's limits, which NumPy may not be able to hold either."""
+    if len(info.shape) > MAX_RANK:
+        raise FormatError("SHAPE", f"tensor {info.path!r}: rank {len(info.shape)}, at most {MAX_RANK}", path=info.path)
+    if math.prod(size for size in info.shape if size) * named(info.dtype).bits > 8 * MAX_TENSOR_BYTES:
+        raise FormatError("SHAPE", f"tensor {info.path!r}: {info.shape} exceeds the largest tensor", path=info.path)

@@ -25,7 +25,7 @@ from ptformat.paths import Segments
 from ptformat.reader import map_file
 from ptformat.tree import Alias, Entry, Node, TensorInfo, Value
 
-from ..content import Content, Pieces, untied
+from ..content import Content, Pieces, check_shape, untied
 from .spool import gather
 
 NAME = "flax msgpack"
@@ -69,7 +69,9 @@ class FlaxMsgpackSource:
         if isinstance(tree, _Span):
             paths.check(path)
             self._spans[path] = tree
-            self.entries.append(TensorInfo(path, tree.dtype, tree.shape))
+            info = TensorInfo(path, tree.dtype, tree.shape)
+            check_shape(info)
+            self.entries.append(info)
         elif isinstance(tree, dict):
             flat = any("." in key for key in tree)
             if flat or not tree or in_flat:
@@ -116,7 +118,7 @@ class _Scanner:
         if kind == "scalar":
             return head, at
         if kind == "ext":
-            return self.ext(head[0], head[1], at)
+            return self.ext(head[0], head[1], at, depth)
         if kind == "str":
             return profile.text(self.buffer, at, head), at + head
         if kind == "bin":
@@ -146,8 +148,10 @@ class _Scanner:
             members[key], at = self.value(at, depth + 1)
         return (_unchunk(members) if _CHUNKED in members else members), at
 
-    def ext(self, code: int, size: int, at: int) -> tuple[Any, int]:
+    def ext(self, code: int, size: int, at: int, depth: int) -> tuple[Any, int]:
         self.reach(at, size, "bytes of an extension")
+        if depth > MAX_PATH_DEPTH:  # a shape may hold another extension
+            raise FormatError("LIMIT", f"msgpack byte {at}: nested deeper than {MAX_PATH_DEPTH}")
         end = at + size
         if code not in (1, 3):
             what = "a Python complex" if code == 2 else f"extension type {code}"
@@ -157,11 +161,11 @@ class _Scanner:
             raise FormatError(
                 "MALFORMED", f"msgpack byte {at}: an array is [shape, dtype, bytes], found {kind} {count}"
             )
-        shape, at = self.value(at, 0)
-        name, at = self.value(at, 0)
+        shape, at = self.value(at, depth + 1)
+        name, at = self.value(at, depth + 1)
         kind, length, at = profile.token(self.buffer, at, strict=False)
         name = name.decode(errors="replace") if isinstance(name, bytes) else name
-        if name not in BY_NAME or BY_NAME[name].bits < 8:
+        if type(name) is not str or name not in BY_NAME or BY_NAME[name].bits < 8:
             raise FormatError("DTYPE", f"msgpack byte {at}: array of type {name!r}, which is not read")
         if kind not in ("bin", "str") or type(shape) is not list or any(type(n) is not int or n < 0 for n in shape):
             raise FormatError("MALFORMED", f"msgpack byte {at}: array of shape {shape} with {kind} data")
@@ -184,6 +188,8 @@ def _unchunk(members: dict[str, Any]) -> _Span:
         parts = [members["chunks"][str(i)] for i in range(len(members["chunks"]))]
         found = _Span(parts[0].dtype, shape, tuple(span for part in parts for span in part.spans))
         needed = TensorInfo("", found.dtype, shape).nbytes
+        if any(type(n) is not int or n < 0 for n in shape):
+            raise TypeError
     except (KeyError, TypeError, AttributeError, IndexError):
         raise FormatError("MALFORMED", "a chunked array without its shape and chunks") from None
     held = sum(length for _, length in found.spans)

@@ -22,7 +22,7 @@ from ptformat.errors import FormatError
 from ptformat.reader import map_file
 from ptformat.tree import Entry, Node, TensorInfo, Value
 
-from ..content import Content, Pieces, untied
+from ..content import Content, Pieces, check_shape, untied
 
 NAME = "safetensors"
 SUFFIXES = (".safetensors",)
@@ -122,7 +122,7 @@ def _begin(said: Any) -> tuple[int, int]:
     try:
         begin, end = said["data_offsets"]
         return int(begin), int(end)
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, OverflowError):
         return 0, 0
 
 
@@ -140,7 +140,7 @@ def _read_header(buffer: memoryview) -> tuple[dict[str, Any], int]:
     if 8 + length > size:
         raise FormatError("TRUNCATED", f"safetensors header of {length} bytes, {size - 8} follow")
     try:
-        header = json.loads(bytes(buffer[8 : 8 + length]), object_pairs_hook=_unique)
+        header = json.loads(str(buffer[8 : 8 + length], "utf-8"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         if isinstance(error, FormatError):
             raise
@@ -163,7 +163,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _tensor(name: str, path: str, said: Any) -> tuple[TensorInfo, tuple[int, int]]:
     if not isinstance(said, dict) or not {"dtype", "shape", "data_offsets"} <= said.keys():
         raise _malformed(f"tensor {name!r} has no dtype, shape and data_offsets")
-    if said["dtype"] not in DTYPES:
+    if not isinstance(said["dtype"], str) or said["dtype"] not in DTYPES:
         raise FormatError("DTYPE", f"tensor {name!r}: safetensors type {said['dtype']!r} is not known", path=path)
     for key in ("shape", "data_offsets"):
         if not isinstance(said[key], list) or any(type(n) is not int or not 0 <= n < 2**53 for n in said[key]):
@@ -172,6 +172,7 @@ def _tensor(name: str, path: str, said: Any) -> tuple[TensorInfo, tuple[int, int
         raise _malformed(f"data_offsets of tensor {name!r} are {said['data_offsets']}")
     paths.check(path)
     info = TensorInfo(path, DTYPES[said["dtype"]], tuple(said["shape"]))
+    check_shape(info)
     begin, end = said["data_offsets"]
     if end - begin != info.nbytes:
         what = f"{info.dtype} {info.shape} needs {info.nbytes} bytes, data_offsets hold {end - begin}"
