@@ -159,10 +159,13 @@ class _ByTemplate:
         draft = self.draft
         places = {draft.shown_goal(entry.path): entry for entry in lacking}
         sources = {draft.shown(leaf.path): leaf for leaf in left}
+        only = self.only_pair(left, lacking)
         for shown, leaf in sources.items():
             text = f"{shown} {leaf.shape} has no target"
             if near := _nearest(shown, places):
                 text += f"; nearest: {near} {places[near].shape}{self.rename_hint(leaf, places[near])}"
+            elif only is not None and leaf.module == only[0]:
+                text += f". Try --rename '{draft.table.separator.join(only[0])}={draft.goal.separator.join(only[1])}'"
             else:
                 text += f". Try --drop '{shown}'"
             draft.problem("unexpected", leaf.path, text)
@@ -182,6 +185,12 @@ class _ByTemplate:
         if len(leaf.module) != len(there) or len(differing) != 1:
             return ""
         return f". Try --rename '{leaf.module[differing[0]]}={there[differing[0]]}'"
+
+    def only_pair(self, left: list[Leaf], lacking: list[TensorInfo]) -> tuple[Segments, Segments] | None:
+        """The one module of the source and the one of the template that are left over, if that is all."""
+        mine = {leaf.module for leaf in left}
+        theirs = {paths.parse(entry.path)[1 if self.there.rooted else 0 : -1] for entry in lacking}
+        return (mine.pop(), theirs.pop()) if len(mine) == len(theirs) == 1 and () not in mine | theirs else None
 
     def tie_as_template(self, alias: Alias) -> None:
         draft = self.draft

@@ -61,6 +61,7 @@ class Draft:
         """The source's entries without those that are dropped: by the user's globs, with their target, gradients."""
         gone: set[str] = set()
         kept: list[Entry] = []
+        unused = dict.fromkeys(self.request.drop)
         for entry in self.source.entries:
             shown = self.shown(entry.path)
             glob = next((glob for glob in self.request.drop if fnmatchcase(shown, glob)), None)
@@ -75,10 +76,13 @@ class Draft:
             else:
                 reason = ""
             if reason:
+                unused.pop(glob or "", None)
                 gone.add(entry.path)
                 self.drop(entry.path, reason)
             else:
                 kept.append(entry)
+        for glob in unused:
+            self.problem("unused", glob, f"--drop '{glob}' matches no tensor")
         return kept
 
     def shown(self, path: str) -> str:
@@ -116,6 +120,16 @@ class Draft:
         except RenameError as error:
             self.problem("ambiguous", self.table.separator.join(path), str(error))
             return path
+
+    def check_rules(self) -> None:
+        """A rule that matches nothing is a mistake; told only where a template or style has tried them all."""
+        names = [self.table.separator.join(path) for path in self.survey.modules]
+        for glob, kind in self.request.kinds:
+            if not any(fnmatchcase(name, glob) for name in names):
+                self.problem("unused", glob, f"--kind '{glob}={kind}' matches no module with tensors")
+        for regex, new in self.request.renames:
+            if regex not in self._rename.used:
+                self.problem("unused", regex, f"--rename '{regex}={new}' matches no run of whole segments")
 
     def decided(self, module: Module, template: Module | None = None) -> Decision | None:
         """What a module is, or None after noting the problem."""

@@ -30,6 +30,7 @@ def make(source: Source, request: Request) -> Plan:
         by_style.fill_in(draft)
     else:
         by_template.fill_in(draft, request.template)
+    draft.check_rules()
     if request.strict:
         for step in draft.made.values():
             if step.guess:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ptformat.paths import Segments
 
@@ -28,6 +28,7 @@ class Renames:
 
     rules: Sequence[tuple[str, str]]
     separator: str
+    used: set[str] = field(default_factory=set)  # the regexes that matched something
 
     def __call__(self, path: Segments) -> Segments:
         """The path after the rule that matches it.
@@ -44,11 +45,13 @@ class Renames:
             if match[0]
         ]
         if len(found) > 1:
+            self.used.update(regex for regex, _, _ in found)
             rules = " and ".join(f"{regex!r} (at {match[0]!r})" for regex, _, match in found)
             raise RenameError(f"{text}: several renames match: {rules}")
         if not found:
             return path
-        _, new, match = found[0]
+        regex, new, match = found[0]
+        self.used.add(regex)
         middle = re.split(r"[./]", match.expand(new))
         before, after = text[: match.start()].split(self.separator), text[match.end() :].split(self.separator)
         return tuple(segment for segment in [*before, *middle, *after] if segment)

@@ -11,7 +11,8 @@ class Problem:
     """One reason.
 
     Attributes:
-        kind: `missing`, `unexpected`, `shape`, `dtype`, `ambiguous`, `contradiction`, `unsupported` or `guess`.
+        kind: `missing`, `unexpected`, `shape`, `dtype`, `ambiguous`, `contradiction`, `unsupported`, `unused` or
+            `guess`.
         path: The tensor or module concerned, as its framework writes it.
         text: What is wrong, what was found and expected, and what to try.
     """

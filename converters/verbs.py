@@ -11,7 +11,7 @@ from ptformat.atomic import PathLike
 from ptformat.errors import FormatError
 from ptformat.tree import TensorInfo
 
-from .content import Content, Source, whole
+from .content import Content, Source, untied, whole
 from .draft import Request
 from .drafting import make
 from .execute import content_of, counted
@@ -25,7 +25,7 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """What a copy moved: number of tensors, and their decoded bytes."""
+    """What a copy wrote: number of tensors, under every name that the file holds, and their decoded bytes."""
 
     tensors: int
     nbytes: int
@@ -169,12 +169,14 @@ def copy(
         FormatError: When the source cannot be understood, or the target cannot hold it.
         OSError: From the file system.
     """
-    _check_target(source, target)
+    kind = _check_target(source, target)
     with _opened(source) as held:
         content = whole(held)
         _write(content, target, codec, durable, progress, total)
-    tensors = sum(isinstance(entry, TensorInfo) for entry in content.entries)
-    return Copied(tensors, content.nbytes)
+    if kind == "ptf":
+        return Copied(sum(isinstance(entry, TensorInfo) for entry in content.entries), content.nbytes)
+    written = [info for info, _ in untied(content.entries)]
+    return Copied(len(written), sum(info.nbytes for info in written))
 
 
 def _write(
