@@ -107,7 +107,9 @@ def test_load_file_gives_a_flat_mapping_back(tmp_path):
     path = tmp_path / "f.ptf"
     keys = ["x.weight", "x.weight.absmax", "", ".x", "a..c", "\\"]
     ptformat.save_file({key: np.full(1, i, np.int8) for i, key in enumerate(keys)}, path)
-    assert {key: int(array[0]) for key, array in ptformat.load_file(path).items()} == dict(zip(keys, range(6)))
+    assert {key: int(array[0]) for key, array in ptformat.load_file(path).items()} == {
+        key: i for i, key in enumerate(keys)
+    }
 
 
 def test_load_file_gives_paths_where_the_root_is_not_flat(tmp_path):
