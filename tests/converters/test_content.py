@@ -1,0 +1,84 @@
+"""What moves between files: sources in memory, permuted ties, shapes beyond the limits."""
+
+import numpy as np
+import pytest
+from sources import bits, same
+
+from ptformat import FormatError
+from ptformat.columns import Header
+from ptformat.converters.content import MemorySource, check_shape, moved, untied, whole
+from ptformat.converters.files.spool import IN_MEMORY_BYTES, gather
+from ptformat.tree import Alias, Node, TensorInfo, Value
+
+W = bits("float32", (2, 3, 4))
+HELD = MemorySource(
+    [
+        (Node("", "flat"), None),
+        (TensorInfo("w", "float32", (2, 3, 4)), W),
+        (Alias("a", "w", (2, 0, 1)), None),
+        (Alias("b", "w"), None),
+        (Value("v", 3), None),
+    ],
+    Header(convention="torch"),
+    "held",
+)
+
+
+def joined(pieces: object) -> bytes:
+    return b"".join(bytes(piece) for piece in pieces)  # type: ignore[attr-defined]
+
+
+def test_a_source_in_memory() -> None:
+    assert [entry.path for entry in HELD.entries] == ["", "w", "a", "b", "v"]
+    assert HELD.array("w") is W
+    assert joined(HELD.pieces("w")) == W.tobytes()
+    assert (HELD.name, HELD.header.convention) == ("held", "torch")
+
+
+def test_all_of_a_source() -> None:
+    content = whole(HELD)
+    assert content.nbytes == W.nbytes
+    assert content.header is HELD.header
+    tensor, alias, same_alias = content.entries[1:4]
+    assert joined(content.pieces(tensor)) == W.tobytes()  # type: ignore[arg-type]
+    assert joined(content.pieces(alias)) == W.transpose(2, 0, 1).tobytes()  # type: ignore[arg-type]
+    assert joined(content.pieces(same_alias)) == W.tobytes()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("perm", [None, (0, 1, 2), (2, 1, 0), (1, 2, 0), (0, 2, 1)])
+@pytest.mark.parametrize("name", ["float32", "bfloat16", "float8_e4m3fn", "int4", "bool", "complex128"])
+def test_moved(name: str, perm: tuple[int, ...] | None) -> None:
+    array = bits(name, (3, 4, 5))
+    held = MemorySource([(TensorInfo("w", name, (3, 4, 5)), array)])
+    plain = array if perm is None else np.ascontiguousarray(array.transpose(perm))
+    expected = MemorySource([(TensorInfo("w", name, plain.shape), plain)])
+    assert joined(moved(held, "w", name, perm)) == joined(expected.pieces("w"))
+
+
+def test_other_byte_order_and_strides_are_written_plain() -> None:
+    array = np.arange(12, dtype=">f4").reshape(3, 4)[:, ::-1]
+    held = MemorySource([(TensorInfo("w", "float32", (3, 4)), array)])
+    assert joined(held.pieces("w")) == np.ascontiguousarray(array).astype("<f4").tobytes()
+
+
+def test_untied() -> None:
+    found = {info.path: (info.shape, entry.path) for info, entry in untied(HELD.entries)}
+    assert found == {"w": ((2, 3, 4), "w"), "a": ((4, 2, 3), "a"), "b": ((2, 3, 4), "b")}
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, IN_MEMORY_BYTES, IN_MEMORY_BYTES + 1])
+def test_gather(size: int) -> None:
+    data = np.resize(np.arange(251, dtype=np.uint8), size)
+    assert same(gather((data[at : at + 999_983] for at in range(0, size, 999_983)), size), data)
+
+
+@pytest.mark.parametrize("shape", [(1,) * 33, (2**53, 2), (2**53, 0, 2), (2**40, 2**40)])
+def test_shapes_beyond_the_limits(shape: tuple[int, ...]) -> None:
+    with pytest.raises(FormatError) as caught:
+        check_shape(TensorInfo("p.q", "uint8", shape))
+    assert (caught.value.code, caught.value.path) == ("SHAPE", "p.q")
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1,) * 32, (2**50,), (2**50, 0)])
+def test_shapes_within_the_limits(shape: tuple[int, ...]) -> None:
+    check_shape(TensorInfo("p", "uint8", shape))
