@@ -141,9 +141,6 @@ TREES = [
     ([("m", "flat"), ("m.a", "value"), (r"m.a\.b.c", "value")], {}, None, ""),
     ([("m", "flat"), ("m.a", "value"), (r"m.a\.b\.c", "value")], {}, "NONCANONICAL", r"is written 'm.a\\.b.c'"),
     ([("a.b", "value"), (r"a\.b", "value")], {}, None, ""),
-    # flat: each key split in the one way
-    ([("", "flat"), (r"a\.b", "value")], {}, "NONCANONICAL", r"flat key 'a.b' is written 'a.b'"),
-    ([("m", "flat"), ("m.a", "value"), (r"m.a\.b\.c", "value")], {}, "NONCANONICAL", r"is written 'm.a\\.b.c'"),
     (
         [("", "flat"), (r"a.\e", "value")],
         {},
