@@ -1,0 +1,81 @@
+"""Flax linen: variables, as nested collections of arrays, and the modules they belong to.
+
+from ptformat.flax import load_model, save_model
+
+save_model(model, variables, "model.ptf", example)
+variables = load_model(model, "model.ptf", example)
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Unpack
+
+try:
+    import flax  # noqa: F401
+    import jax  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ImportError("ptformat.flax needs jax and flax: pip install 'ptformat[flax]'", name=error.name) from error
+
+from . import flax_arrays
+from .atomic import PathLike
+from .flax_modules import load_model, save_model
+from .reader import Reader, map_file
+from .writer import Options, Writer, put, to_bytes
+
+__all__ = ["load", "load_file", "load_model", "save", "save_file", "save_model"]
+
+_CONVENTION = "flax.linen"
+
+
+def save_file(variables: Any, path: PathLike, **options: Unpack[Options]) -> None:
+    """Save linen variables, or arrays and values in dicts, lists and tuples nested in any way.
+
+    Boxes such as `nn.Partitioned` are taken off; their names are recorded, their mesh is not. A FrozenDict is recorded
+    (the outermost one, beneath plain dicts). Roles follow from the collection: `params`, `batch_stats`. One NumPy
+    array object at two places is tied; jax arrays never are, for a moving average may share them and is no tie.
+
+    Args:
+        variables: What to save: jax or NumPy arrays, Python numbers and the other values. A sharded array is gathered.
+        path: The file to write, replaced in one step.
+        options: The keyword options of `ptformat.Writer`.
+
+    Raises:
+        FormatError: TYPE with every leaf that a file cannot hold: PRNG key arrays, tracers, deleted arrays, arrays on
+            other hosts, foreign objects. DTYPE, PATH as `ptformat.save_file`.
+        OSError: From the file system; the file that was there before is whole.
+    """
+    found = flax_arrays.entries(variables)
+    options.setdefault("convention", _CONVENTION)
+    with Writer(path, **options) as out:
+        put(out, found)
+
+
+def save(variables: Any, **options: Unpack[Options]) -> bytes:
+    """`save_file` into bytes."""
+    options.setdefault("convention", _CONVENTION)
+    return to_bytes(flax_arrays.entries(variables), **options)
+
+
+def load_file(path: PathLike, *, boxes: bool = False, verify: bool = False) -> Any:
+    """What was saved, with jax arrays on the default device.
+
+    On CPU raw arrays lie in a private map of the file, without a copy. Tied arrays are one object.
+
+    Args:
+        path: The .ptf file.
+        boxes: Put `nn.Partitioned` and `nn.LogicallyPartitioned` boxes on again, with their names; no others can be.
+        verify: Check the checksums of mapped arrays too.
+
+    Raises:
+        FormatError: The first rule the file breaks; DTYPE with every array that JAX would narrow, such as int64 where
+            x64 is not enabled.
+        OSError: When it cannot be read.
+    """
+    reader = Reader(map_file(path, private=True), os.fspath(path), verify=verify)
+    return flax_arrays.tree(reader, boxes=boxes)
+
+
+def load(data: bytes, *, boxes: bool = False, verify: bool = False) -> Any:
+    """`load_file` of a file's bytes."""
+    return flax_arrays.tree(Reader(bytearray(data), verify=verify), boxes=boxes)

@@ -1,0 +1,254 @@
+"""A linen module's variables, with what each submodule is; and a file checked against the module."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Unpack
+
+import jax
+import numpy as np
+from flax import linen as nn
+from flax.core.meta import AxisMetadata
+
+from . import attrs, paths
+from .atomic import PathLike
+from .errors import several
+from .flax_arrays import Facts, arrays, entries, unboxed
+from .reader import Reader, map_file
+from .tree import Alias, Node, TensorInfo, Value
+from .writer import Options, Writer, put
+
+_SPATIAL = ("z", "y", "x")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a file records of a linen class.
+
+    Attributes:
+        name: Its neutral kind.
+        attrs: Attributes of the module that shapes do not tell.
+        axes: Name of a leaf -> what its axes mean, of this module.
+    """
+
+    name: str
+    attrs: tuple[str, ...]
+    axes: Callable[[Any], Mapping[str, tuple[str, ...]]]
+
+
+def _conv_axes(conv: nn.Conv) -> dict[str, tuple[str, ...]]:
+    size = conv.kernel_size
+    spatial = 1 if isinstance(size, int) else len(size)
+    return {"kernel": (*_SPATIAL[-spatial:], "in", "out"), "bias": ("out",)} if spatial <= len(_SPATIAL) else {}
+
+
+def _dense_axes(dense: nn.Dense) -> dict[str, tuple[str, ...]]:
+    return {"kernel": ("in", "out"), "bias": ("out",)}
+
+
+def _embed_axes(embed: nn.Embed) -> dict[str, tuple[str, ...]]:
+    return {"embedding": ("num", "features")}
+
+
+def _norm_axes(norm: Any) -> dict[str, tuple[str, ...]]:
+    axis: Any = getattr(norm, "feature_axes", getattr(norm, "axis", -1))
+    one = isinstance(axis, int) or len(axis) == 1
+    return dict.fromkeys(("scale", "bias", "mean", "var"), ("features",)) if one else {}
+
+
+# By exact class: a subclass may change the layout or the meaning.
+KINDS: dict[type[nn.Module], Kind] = {
+    nn.Dense: Kind("linear", (), _dense_axes),
+    nn.Embed: Kind("embedding", (), _embed_axes),
+    nn.Conv: Kind(
+        "conv",
+        ("kernel_size", "strides", "padding", "input_dilation", "kernel_dilation", "feature_group_count"),
+        _conv_axes,
+    ),
+    nn.LayerNorm: Kind("layer_norm", ("epsilon", "reduction_axes", "feature_axes", "use_fast_variance"), _norm_axes),
+    nn.RMSNorm: Kind("rms_norm", ("epsilon", "reduction_axes", "feature_axes", "use_fast_variance"), _norm_axes),
+    nn.GroupNorm: Kind("group_norm", ("num_groups", "group_size", "epsilon", "use_fast_variance"), _norm_axes),
+    nn.BatchNorm: Kind("batch_norm", ("epsilon", "momentum", "axis", "use_fast_variance"), _norm_axes),
+}
+
+
+def save_model(
+    module: nn.Module,
+    variables: Any,
+    path: PathLike,
+    *inputs: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    rngs: Any = None,
+    **options: Unpack[Options],
+) -> None:
+    """Save a module's variables, and with them what each submodule is.
+
+    Which submodule stands where is found by running the module on shapes alone. Recorded at `params.<path>`, and only
+    where the submodule has something there: its class and, where it is known exactly, its neutral kind and attributes;
+    and the axes of its leaves, in `batch_stats` too.
+
+    Args:
+        module: The module, not bound.
+        variables: Its variables, as `save_file` takes them; not changed.
+        path: The file to write, replaced in one step.
+        inputs: Example inputs of the call: arrays, or `jax.ShapeDtypeStruct`; what is no array is passed as it is.
+        kwargs: Keyword arguments of the call, passed as they are, such as `{"train": False}`.
+        rngs: PRNG keys, where the call needs them.
+        options: The keyword options of `ptformat.Writer`.
+
+    Raises:
+        FormatError: As `save_file`.
+        flax.errors.FlaxError: From flax, where the variables are not the module's.
+        OSError: From the file system; the file that was there before is whole.
+    """
+    found = entries(variables, _facts(_submodules(module, variables, inputs, kwargs or {}, rngs), variables))
+    options.setdefault("convention", "flax.linen")
+    with Writer(path, **options) as out:
+        put(out, found)
+
+
+def _submodules(
+    module: nn.Module, variables: Any, inputs: tuple[Any, ...], kwargs: Mapping[str, Any], rngs: Any
+) -> dict[tuple[str, ...], nn.Module]:
+    """Path -> module of all that one call of the module runs through."""
+    found: dict[tuple[str, ...], nn.Module] = {}
+
+    def note(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
+        found.setdefault(context.module.path, context.module)
+        return call(*args, **kwargs)
+
+    def run(variables: Any, *inputs: Any) -> Any:
+        with nn.intercept_methods(note):
+            return module.apply(variables, *inputs, rngs=rngs, mutable=True, **kwargs)
+
+    _on_shapes(run, variables, *inputs)
+    return found
+
+
+def _on_shapes(function: Callable[..., Any], *args: Any) -> Any:
+    """The shapes and element types that a function returns. Only arrays are abstract: a flag stays a flag."""
+    leaves, structure = jax.tree.flatten(args)
+    abstract = {i: leaf for i, leaf in enumerate(leaves) if hasattr(leaf, "shape") and hasattr(leaf, "dtype")}
+
+    def run(given: dict[int, Any]) -> Any:
+        return function(*jax.tree.unflatten(structure, [given.get(i, leaf) for i, leaf in enumerate(leaves)]))
+
+    return jax.eval_shape(run, abstract)
+
+
+def _facts(submodules: Mapping[tuple[str, ...], nn.Module], variables: Any) -> Facts:
+    facts = Facts()
+    for at, module in submodules.items():
+        held = {c: _within(variables, (c, *at)) for c in ("params", "batch_stats")}
+        kind = KINDS.get(type(module))
+        if kind:
+            axes = kind.axes(module)
+            leaves = {(c, name): leaf for c, inner in held.items() for name, leaf in inner.items() if name in axes}
+            # Under nn.scan or nn.vmap leaves have an axis more, and the kind's layout does not hold.
+            if all(len(np.shape(unboxed(leaf))) == len(axes[name]) for (_, name), leaf in leaves.items()):
+                for c, name in leaves:
+                    facts.tensors[paths.render((c, *at, name))] = {"axes": axes[name]}
+            else:
+                kind = None
+        if held["params"]:
+            path = paths.render(("params", *at))
+            facts.nodes[path] = Node(
+                path,
+                module=kind.name if kind else None,
+                class_=attrs.class_name(module),
+                attrs=attrs.of(module, kind.attrs) if kind else None,
+            )
+    return facts
+
+
+def _within(tree: Any, at: tuple[str, ...]) -> Mapping[str, Any]:
+    """The map at this path; empty where there is none."""
+    for key in at:
+        if not isinstance(tree, Mapping) or key not in tree:
+            return {}
+        tree = tree[key]
+    return tree if isinstance(tree, Mapping) else {}
+
+
+def load_model(module: nn.Module, path: PathLike, *inputs: Any, verify: bool = False, **init_kwargs: Any) -> Any:
+    """The variables of a file, in the structure that `module.init` gives, boxes included.
+
+    Nothing is initialised: shapes and element types come from `jax.eval_shape`.
+
+    Args:
+        module: The module, not bound.
+        path: The .ptf file.
+        inputs: Example inputs of `init`: arrays, or `jax.ShapeDtypeStruct`; what is no array is passed as it is.
+        verify: Check the checksums of mapped arrays too.
+        init_kwargs: Keyword arguments of `init`, passed as they are, such as `train=False`.
+
+    Returns:
+        Variables of jax arrays, on CPU without a copy.
+
+    Raises:
+        FormatError: MISMATCH with all problems: missing, unexpected (extra collections too), shape, dtype. As
+            `load_file`.
+        OSError: When it cannot be read.
+    """
+    reader = Reader(map_file(path, private=True), os.fspath(path), verify=verify)
+
+    def init(*inputs: Any) -> Any:
+        return module.init(jax.random.key(0), *inputs, **init_kwargs)
+
+    leaves, structure = jax.tree.flatten_with_path(
+        _on_shapes(init, *inputs), is_leaf=lambda leaf: isinstance(leaf, AxisMetadata)
+    )
+    expected = {paths.render(map(_segment, at)): leaf for at, leaf in leaves}
+    if problems := list(_misfits(reader, {path: unboxed(leaf) for path, leaf in expected.items()})):
+        head = f"{reader.name} does not fit {type(module).__name__}"
+        if reader.convention not in (None, "flax.linen"):
+            head += f"; its convention is {reader.convention}, not flax.linen: convert it first"
+        raise several("MISMATCH", head, problems)
+    found = arrays(reader)
+    boxed = [
+        leaf.replace_boxed(found[path]) if isinstance(leaf, AxisMetadata) else found[path]
+        for path, leaf in expected.items()
+    ]
+    return jax.tree.unflatten(structure, boxed)
+
+
+def _segment(key: Any) -> str:
+    for name in ("key", "idx", "name"):  # of a dict, of a list or tuple, of a dataclass
+        if hasattr(key, name):
+            return str(getattr(key, name))
+    return str(key)
+
+
+def _misfits(reader: Reader, expected: Mapping[str, jax.ShapeDtypeStruct]) -> Iterator[str]:
+    for path, leaf in expected.items():
+        wanted = f"{leaf.dtype} {leaf.shape}"
+        if path not in reader:
+            yield f"missing     {path!r}: {wanted} in the module, not in the file"
+            continue
+        found = _stored(reader, path)
+        if isinstance(found, Value):
+            yield f"type        {path!r}: the value {found.value!r:.40} in the file, {wanted} in the module"
+            continue
+        if found.shape != leaf.shape:
+            yield f"shape       {path!r}: {found.shape} in the file, {leaf.shape} in the module"
+        if found.dtype != str(leaf.dtype):
+            yield f"dtype       {path!r}: {found.dtype} in the file, {leaf.dtype} in the module"
+    for path in reader:
+        if path not in expected:
+            found = _stored(reader, path)
+            shown = f"the value {found.value!r:.40}" if isinstance(found, Value) else f"{found.dtype} {found.shape}"
+            yield f"unexpected  {path!r}: {shown} in the file, not in the module"
+
+
+def _stored(reader: Reader, path: str) -> TensorInfo | Value:
+    """The tensor behind a path, an alias' in its own shape, or the value."""
+    entry = reader.info(path)
+    if isinstance(entry, Alias):
+        target = reader.info(entry.target)
+        assert isinstance(target, TensorInfo)  # the index check refuses anything else
+        shape = target.shape if entry.perm is None else tuple(target.shape[i] for i in entry.perm)
+        return TensorInfo(path, target.dtype, shape)
+    assert isinstance(entry, (TensorInfo, Value))
+    return entry
