@@ -14,7 +14,8 @@ from ptformat.tree import Alias, Entry, Node, TensorInfo, Value
 from .conventions import ESSENTIAL, KINDS, RIVALS, Axes, Convention, spelled
 from .problems import Problem
 
-# Words in a module's name that speak for a kind, and against its rivals.
+# Words in a module's name that speak for a kind, and against its rivals; WEAK ones only where the module itself is
+# called so, and not a list that it is the n-th of.
 WORDS: dict[str, tuple[str, ...]] = {
     "embedding": ("emb", "embed", "embedding", "embeddings", "embedder", "wte", "wpe", "lookup", "shared", "vocab"),
     "linear": (
@@ -23,6 +24,12 @@ WORDS: dict[str, tuple[str, ...]] = {
     ),
     "norm": ("norm", "ln", "layernorm", "rmsnorm", "groupnorm", "batchnorm", "bn", "gn"),
 }
+WEAK = frozenset(
+    (
+        *("shared", "vocab", "lookup", "head", "query", "key", "value", "classifier", "mlp", "decoder"),
+        *("q", "k", "v", "o", "gate", "up", "down", "out", "output", "logits", "predictions"),
+    )
+)
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
@@ -237,6 +244,8 @@ def _by_word(fitting: list[str], path: Segments) -> tuple[list[str], str]:
     """The kinds that a word of the module's name speaks for, and the word; all of them when none does."""
     named = next((segment for segment in reversed(path) if not segment.isdigit()), "")
     words = {word.lower() for word in _WORD.findall(named)}
+    if path and path[-1].isdigit():
+        words -= WEAK
     spoken = {kind: words.intersection(known) for kind, known in WORDS.items() if words.intersection(known)}
     chosen = [kind for kind in fitting if kind in spoken or ("norm" in kind and "norm" in spoken)]
     return (chosen, named) if chosen and len(chosen) < len(fitting) else (fitting, "")

@@ -112,7 +112,7 @@ class Plan:
         """The lines after the table: ties, what is kept aside or dropped, notes, and how sure it all is."""
         lines = [f"{'tied':<10}{line}" for line in self.tied]
         lines += [f"{'kept':<10}{line}" for line in self.kept]
-        lines += [f"{'dropped':<10}{line}" for line in self.dropped]
+        lines += [f"{'dropped':<10}{line}" for line in _grouped(self.dropped)]
         lines += [f"{'note':<10}{line}" for line in self.notes]
         guesses = self.guesses
         sure = "nothing is guessed" if not guesses else f"{len(guesses)} of them rest on a guess"
@@ -161,6 +161,23 @@ class Plan:
             "dropped": self.dropped,
             "notes": self.notes,
         }
+
+
+def _grouped(lines: Sequence[str]) -> list[str]:
+    """Lines of the form `what: why`, those of one reason in one line where there are more than three."""
+    groups: dict[str, list[str]] = {}
+    for line in lines:
+        what, _, why = line.partition(": ")
+        groups.setdefault(why, []).append(what)
+    return [
+        line
+        for why, what in groups.items()
+        for line in (
+            [f"{', '.join(what[:2])} and {len(what) - 2} more: {why}"]
+            if len(what) > 3
+            else [f"{one}: {why}" for one in what]
+        )
+    ]
 
 
 def identity(rank: int) -> tuple[int, ...]:
