@@ -15,6 +15,9 @@ from typing import Any
 
 import numpy as np
 
+import ptformat
+from ptformat.converters import copy, plan
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))  # the networks that the tests use too
 
@@ -43,7 +46,6 @@ def show_deck(folder: Path) -> None:
     import torch
     from nets import deck
 
-    import ptformat
     import ptformat.flax
     import ptformat.torch
 
@@ -78,9 +80,6 @@ def show_deck(folder: Path) -> None:
 
 def show_file(folder: Path, model: Path) -> tuple[Path, Path]:
     """Pack, verify, unpack, convert to the other framework and back. Returns the two converted files."""
-    import ptformat
-    from ptformat.converters import plan
-
     source = folder / f"model{model.suffix}"
     source.symlink_to(model.resolve())
     run(folder, f"tree {source.name}", lines=24)
@@ -99,7 +98,7 @@ def show_file(folder: Path, model: Path) -> tuple[Path, Path]:
     run(folder, f"convert {source.name} converted.{suffix} --to {there}")
     run(folder, f"convert {source.name} converted.ptf --to {there}")
     run(folder, f"convert converted.{suffix} back.ptf --to {back}")
-    ptformat.converters.copy(source, folder / "original.ptf")
+    copy(source, folder / "original.ptf")
     original, returned = (ptformat.load_file(folder / f"{name}.ptf") for name in ("original", "back"))
     equal = [key for key in original if key in returned and same_bits(original[key], returned[key])]
     print(f"\n  {len(equal)} of {len(original)} tensors came back from the .{suffix} bit for bit")
@@ -115,13 +114,10 @@ def show_minilm(folder: Path) -> None:
     import torch
     from nets import bert_linen, bert_torch, minilm
 
-    import ptformat
-    import ptformat.converters  # noqa: F401 - show_file uses it
-
     title("MiniLM: a real model, from its .safetensors file alone")
     path = minilm.model_path()
     source, converted = show_file(folder, path)
-    ptformat.converters.copy(source, folder / "torch.ptf", durable=False)
+    copy(source, folder / "torch.ptf", durable=False)
     config = minilm.config()
     torch_model = bert_torch.bert(config)
     state = {key: torch.from_numpy(value) for key, value in ptformat.load_file(folder / "torch.ptf").items()}
@@ -142,8 +138,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="ptformat-demo-") as name:
         folder = Path(name)
         if len(sys.argv) > 1:
-            import ptformat.converters  # noqa: F401 - show_file uses it
-
             model = Path(sys.argv[1])
             if not model.is_file():
                 raise SystemExit(f"demo: {model} is not a file")
