@@ -18,6 +18,11 @@ from .match import RenameError, Renames
 from .plan import Plan, Step, compose, identity, inverse
 from .problems import Problem
 
+# The modules that linen's attention, LSTM and GRU cells are made of.
+ATTENTION = ("query", "key", "value")
+CELLS = (frozenset(("ii", "if", "ig", "io", "hi", "hf", "hg", "ho")), frozenset(("ir", "iz", "in", "hr", "hz", "hn")))
+GATES = frozenset.union(*CELLS)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -133,9 +138,10 @@ class Draft:
 
     def decided(self, module: Module, template: Module | None = None) -> Decision | None:
         """What a module is, or None after noting the problem."""
-        if self._is_attention(module.path):
-            name = self.table.separator.join(module.path)
-            self.problem("unsupported", name, f"{name} belongs to attention: there is no rule for it yet")
+        name = self.table.separator.join(module.path)
+        what = self._layer_of(module.path)
+        if what and not any(fnmatchcase(name, glob) for glob, _ in self.request.kinds):
+            self.problem("unsupported", name, f"{name} belongs to {what}: there is no rule for it yet")
             return None
         decision = decide(module, self.table, self.goal, self.request.kinds, template)
         if decision.problem:
@@ -143,11 +149,18 @@ class Draft:
             return None
         return decision
 
-    def _is_attention(self, path: Segments) -> bool:
-        """Whether this is, or stands beside, linen's query, key and value with kernels of three axes."""
-        beside = [self.survey.modules.get((*path[:-1], name)) for name in ("query", "key", "value")]
-        kernels = [module.leaves.get((self.table.home, "kernel")) if module else None for module in beside]
-        return all(kernel is not None and len(kernel.shape) == 3 for kernel in kernels)
+    def _layer_of(self, path: Segments) -> str:
+        """The layer without a rule that a module is a part of, or stands beside: linen makes them of modules."""
+        beside = {
+            name: self.survey.modules[*path[:-1], name].leaves.get((self.table.home, "kernel"))
+            for name in (*ATTENTION, *GATES)
+            if (*path[:-1], name) in self.survey.modules
+        }
+        if all(name in beside and (kernel := beside[name]) and len(kernel.shape) == 3 for name in ATTENTION):
+            return "attention"
+        if path[-1:] and path[-1] in GATES and any(cell <= beside.keys() for cell in CELLS):
+            return "a recurrent cell"
+        return ""
 
     def parameters(self, module: Module, decision: Decision) -> dict[str, tuple[Leaf, Axes]]:
         """Neutral parameter -> leaf and axes of a module whose kind is decided."""

@@ -113,7 +113,9 @@ def survey(entries: Sequence[Entry], convention: Convention) -> Survey:
     """Group the leaves of a tree by module."""
     tensors = {entry.path: entry for entry in entries if isinstance(entry, TensorInfo)}
     split = [(entry, paths.parse(entry.path)) for entry in entries]
-    rooted = any(segments[:1] == (convention.home,) for _, segments in split) if convention.collections else False
+    tops = {segments[0] for _, segments in split if segments}
+    # Without `params` too, where a net has running statistics alone.
+    rooted = bool(convention.collections and tops) and (convention.home in tops or tops <= {*convention.collections})
     found = Survey({}, [], [], {}, rooted)
     for entry, segments in split:
         if isinstance(entry, Value):

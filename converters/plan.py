@@ -100,10 +100,8 @@ class Plan:
         rows: list[tuple[str, ...]] = [("target", "shape", "source", "shape", "operation", "because")]
         told = ""
         for step in self.steps.values():
-            because = "" if step.evidence == told else step.evidence
-            told = step.evidence
-            if step.guess:
-                because = f"guess: {step.evidence}; it may be {step.guess}"
+            because = f"guess: {step.evidence}; it may be {step.guess}" if step.guess else step.evidence
+            because, told = "" if because == told else because, because
             shape = str(step.source_shape) if step.source is not None else ""
             rows.append((step.shown_target, str(step.target.shape), step.shown_source, shape, step.operation, because))
         return rows
@@ -115,9 +113,12 @@ class Plan:
         lines += [f"{'dropped':<10}{line}" for line in _grouped(self.dropped)]
         lines += [f"{'note':<10}{line}" for line in self.notes]
         guesses = self.guesses
-        sure = "nothing is guessed" if not guesses else f"{len(guesses)} of them rest on a guess"
         count = len(self.steps)
-        lines.append(f"all {count} steps are exact; {sure}" if count != 1 else f"the step is exact; {sure}")
+        if count == 1:
+            lines.append(f"the step is exact; {'it rests on a guess' if guesses else 'nothing is guessed'}")
+            return lines
+        rest = f"{len(guesses)} of them {'rests' if len(guesses) == 1 else 'rest'} on a guess"
+        lines.append(f"all {count} steps are exact; {rest if guesses else 'nothing is guessed'}")
         return lines
 
     def text(self) -> str:
