@@ -127,16 +127,14 @@ def _open(tree: Tree | PathLike, read: Any) -> Source:
 def _torch_source(tree: Tree) -> Source:
     import torch
 
-    import ptformat.torch  # noqa: F401 - names the install command where torch is missing
-    from ptformat import torch_modules, torch_tensors
+    from ptformat.torch import modules, tensors  # names the install command where torch is missing
 
     module = isinstance(tree, torch.nn.Module)
-    entries = torch_modules.entries(tree) if module else torch_tensors.entries(tree)
+    entries = modules.entries(tree) if module else tensors.entries(tree)
     return MemorySource(entries, Header(convention=TORCH.name), "the module" if module else "the state dict")
 
 
 def _linen_source(tree: Tree) -> Source:
-    import ptformat.flax  # noqa: F401 - names the install command where flax is missing
-    from ptformat import flax_arrays
+    from ptformat.flax import arrays
 
-    return MemorySource(flax_arrays.entries(tree), Header(convention=LINEN.name), "the variables")
+    return MemorySource(arrays.entries(tree), Header(convention=LINEN.name), "the variables")

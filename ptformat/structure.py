@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -143,7 +144,7 @@ class _Nesting:
 
     def __init__(self, index: Index) -> None:
         self.index = index
-        self.first: dict[str, int] = {}  # inner path -> row of the first entry beneath it
+        self.first: dict[str, int] = {}  # inner path that is an entry's -> row of the first entry beneath it
         self.nodes = {index.paths[r]: r for r in np.flatnonzero(index.columns["type"] == NODE).tolist()}
         self.escaped = any("\\" in path for path in index.paths)
 
@@ -151,12 +152,15 @@ class _Nesting:
         index, first = self.index, self.first
         if not index.paths:
             raise FormatError("TREE", "no entry; an empty tree is one map node at the root")
+        # Only for the paths of entries: all prefixes together may be a hundred times as long as the index.
+        last = None
         for row, path in enumerate(index.paths):
-            while path:
-                path = self.parent(path)
-                if path in first:
-                    break
-                first[path] = row
+            for above, _ in self.upwards(path):
+                if above == last or above in first:
+                    break  # what is further up was seen when this was
+                if above in index.rows:
+                    first[above] = row
+            last = self.parent(path) if path else None
         types = index.columns["type"]
         for row, path in enumerate(index.paths):
             if path in first and types[row] != NODE:
@@ -168,6 +172,13 @@ class _Nesting:
 
     def parent(self, path: str) -> str:
         return paths.parent(path) if self.escaped else path.rpartition(".")[0]
+
+    def upwards(self, path: str) -> Iterator[tuple[str, str]]:
+        """(inner path, its child towards `path`), from the parent of `path` up to the root."""
+        while path:
+            above = self.parent(path)
+            yield above, path
+            path = above
 
     def _tree(self, row: int, what: str) -> FormatError:
         return FormatError("TREE", f"{_entry(self.index, row)} {what}", path=self.index.paths[row])
@@ -196,9 +207,8 @@ class _Nesting:
         An inner path without a node is a plain map, unless it lies in a flat map: there it is a mere prefix.
         """
         plain = False
-        while path:
-            path = self.parent(path)
-            row = self.nodes.get(path)
+        for above, _ in self.upwards(path):
+            row = self.nodes.get(above)
             if row is None:
                 plain = True
             elif (form := _form(self.index, row)) != "part":
@@ -208,14 +218,12 @@ class _Nesting:
     def _check_children(self, listed: list[str]) -> None:
         children: dict[str, dict[str, None]] = {path: {} for path in listed}
         for path in self.index.paths:
-            segments = paths.parse(path)
-            for depth in range(len(segments)):
-                above = paths.render(segments[:depth])
+            for above, child in self.upwards(path):
                 if above in children:
-                    children[above].setdefault(segments[depth])
+                    children[above].setdefault(child)
         for path in listed:
             row = self.nodes[path]
-            form, found = _form(self.index, row), list(children[path])
+            form, found = _form(self.index, row), [paths.parse(child)[-1] for child in children[path]]
             if form in ("list", "tuple") and found != [str(i) for i in range(len(found))]:
                 raise self._tree(row, f"is a {form} with children {found[:8]}, expected 0, 1, 2, … in order")
             if form == "keys":
@@ -241,13 +249,11 @@ class _Nesting:
         for row, path in enumerate(self.index.paths):
             if types[row] == NODE and _form(self.index, row) == "part":
                 continue
-            segments = paths.parse(path)
-            for depth in range(len(segments) - 1, -1, -1):
-                above = paths.render(segments[:depth])
+            for above, _ in self.upwards(path):
                 if (node := self.nodes.get(above)) is None or _form(self.index, node) == "part":
                     continue
                 if above in flat:
-                    key = paths.join_flat(segments[depth:])
+                    key = paths.join_flat(paths.parse(path[len(above) + 1 if above else 0 :]))
                     if key in flat[above]:
                         raise self._tree(row, f"is flat key {key!r} of {above!r}, as is {flat[above][key]!r}")
                     flat[above][key] = path

@@ -22,7 +22,7 @@ import ptformat
 import ptformat.reader
 from ptformat.dtypes import BY_NAME
 from ptformat.flax import load, load_file, load_model, save, save_file, save_model
-from ptformat.flax_modules import KINDS
+from ptformat.flax.modules import KINDS
 
 WIDE = ["int64", "uint64", "float64", "complex128"]
 

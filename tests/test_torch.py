@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 import ptformat
 import ptformat.reader
 from ptformat.torch import load, load_file, save, save_file
-from ptformat.torch_tensors import DTYPES
+from ptformat.torch.tensors import DTYPES
 
 ALL_DTYPES = [
     "bool",

@@ -14,7 +14,7 @@ from torch import nn
 import ptformat
 import ptformat.reader
 from ptformat.torch import load_file, load_model, save_file, save_model
-from ptformat.torch_modules import KINDS
+from ptformat.torch.modules import KINDS
 
 
 def saved(module: nn.Module, tmp_path: Path, **options: Any) -> Path:
@@ -402,7 +402,7 @@ def test_assigned_parameters_lie_in_the_map(tmp_path: Path, monkeypatch: pytest.
         maps.append(original(*args, **kwargs))
         return maps[-1]
 
-    monkeypatch.setattr("ptformat.torch_load.map_file", spy)
+    monkeypatch.setattr("ptformat.torch.loading.map_file", spy)
     module = nn.Linear(4, 3, device="meta")
     load_model(module, path, assign=True)
     start = np.frombuffer(maps[0], np.uint8).ctypes.data

@@ -15,7 +15,7 @@ import ptformat
 from ptformat.converters.files import open_source
 from ptformat.converters.files.safetensors import DTYPES, MAX_HEADER, SafetensorsSource
 from ptformat.dtypes import BY_NAME
-from ptformat.torch_tensors import DTYPES as TORCH_DTYPES
+from ptformat.torch.tensors import DTYPES as TORCH_DTYPES
 
 SHAPES = [(3, 5), (), (0, 4), (1,), (7, 3, 2)]
 NUMPY = [name for name in DTYPES.values() if name not in ("float4_e2m1fn",)]

@@ -17,11 +17,11 @@ try:
 except ModuleNotFoundError as error:
     raise ImportError("ptformat.flax needs jax and flax: pip install 'ptformat[flax]'", name=error.name) from error
 
-from . import flax_arrays
-from .atomic import PathLike
-from .flax_modules import load_model, save_model
-from .reader import Reader, map_file
-from .writer import Options, Writer, put, to_bytes
+from ..atomic import PathLike
+from ..reader import Reader, map_file
+from ..writer import Options, Writer, put, to_bytes
+from . import arrays
+from .modules import load_model, save_model
 
 __all__ = ["load", "load_file", "load_model", "save", "save_file", "save_model"]
 
@@ -45,7 +45,7 @@ def save_file(variables: Any, path: PathLike, **options: Unpack[Options]) -> Non
             other hosts, foreign objects. DTYPE, PATH as `ptformat.save_file`.
         OSError: From the file system; the file that was there before is whole.
     """
-    found = flax_arrays.entries(variables)
+    found = arrays.entries(variables)
     options.setdefault("convention", _CONVENTION)
     with Writer(path, **options) as out:
         put(out, found)
@@ -54,7 +54,7 @@ def save_file(variables: Any, path: PathLike, **options: Unpack[Options]) -> Non
 def save(variables: Any, **options: Unpack[Options]) -> bytes:
     """`save_file` into bytes."""
     options.setdefault("convention", _CONVENTION)
-    return to_bytes(flax_arrays.entries(variables), **options)
+    return to_bytes(arrays.entries(variables), **options)
 
 
 def load_file(path: PathLike, *, boxes: bool = False, verify: bool = False) -> Any:
@@ -73,9 +73,9 @@ def load_file(path: PathLike, *, boxes: bool = False, verify: bool = False) -> A
         OSError: When it cannot be read.
     """
     reader = Reader(map_file(path, private=True), os.fspath(path), verify=verify)
-    return flax_arrays.tree(reader, boxes=boxes)
+    return arrays.tree(reader, boxes=boxes)
 
 
 def load(data: bytes, *, boxes: bool = False, verify: bool = False) -> Any:
     """`load_file` of a file's bytes."""
-    return flax_arrays.tree(Reader(bytearray(data), verify=verify), boxes=boxes)
+    return arrays.tree(Reader(bytearray(data), verify=verify), boxes=boxes)

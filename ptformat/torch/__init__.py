@@ -16,13 +16,14 @@ try:
 except ModuleNotFoundError as error:
     raise ImportError("ptformat.torch needs torch: pip install 'ptformat[torch]'", name="torch") from error
 
-from . import containers, torch_tensors
-from .atomic import PathLike
-from .reader import Reader, map_file
-from .torch_load import load_model
-from .torch_modules import save_model
-from .torch_tensors import Device
-from .writer import Options, Writer, put, to_bytes
+from .. import containers
+from ..atomic import PathLike
+from ..reader import Reader, map_file
+from ..writer import Options, Writer, put, to_bytes
+from . import tensors
+from .loading import load_model
+from .modules import save_model
+from .tensors import Device
 
 __all__ = ["load", "load_file", "load_model", "save", "save_file", "save_model"]
 
@@ -31,7 +32,7 @@ def save_file(tree: Any, path: PathLike, *, copy_overlaps: bool = False, **optio
     """Save a state dict, or tensors and values in dicts, lists, tuples and namedtuples nested in any way.
 
     Every element type keeps its bits. Tensors are stored in logical order whatever their strides; a tensor that is
-    an earlier one again (see `torch_ties.find`), or that with its axes permuted, is stored once and tied.
+    an earlier one again (see `ties.find`), or that with its axes permuted, is stored once and tied.
 
     Args:
         tree: What to save. Parameters are saved as their tensors; `save_model` also keeps what they are.
@@ -44,7 +45,7 @@ def save_file(tree: Any, path: PathLike, *, copy_overlaps: bool = False, **optio
             that is none; DTYPE; TIE with every two tensors that overlap; PATH.
         OSError: From the file system; the file that was there before is whole.
     """
-    found = torch_tensors.entries(tree, copy_overlaps=copy_overlaps)
+    found = tensors.entries(tree, copy_overlaps=copy_overlaps)
     options.setdefault("convention", "torch")
     with Writer(path, **options) as out:
         put(out, found)
@@ -53,7 +54,7 @@ def save_file(tree: Any, path: PathLike, *, copy_overlaps: bool = False, **optio
 def save(tree: Any, *, copy_overlaps: bool = False, **options: Unpack[Options]) -> bytes:
     """`save_file` into bytes."""
     options.setdefault("convention", "torch")
-    return to_bytes(torch_tensors.entries(tree, copy_overlaps=copy_overlaps), **options)
+    return to_bytes(tensors.entries(tree, copy_overlaps=copy_overlaps), **options)
 
 
 def load_file(path: PathLike, *, device: Device = "cpu", verify: bool = False) -> Any:
@@ -80,5 +81,5 @@ def load(data: bytes, *, device: Device = "cpu", verify: bool = False) -> Any:
 
 
 def _tree(reader: Reader, device: Device) -> Any:
-    leaves = torch_tensors.leaves(reader, device=device)
+    leaves = tensors.leaves(reader, device=device)
     return containers.build(reader.entries, leaves.__getitem__)

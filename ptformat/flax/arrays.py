@@ -12,12 +12,12 @@ from flax import linen as nn
 from flax.core import FrozenDict, freeze
 from flax.core.meta import AxisMetadata
 
-from . import containers, paths
-from .attrs import class_name
-from .dtypes import BY_NAME, Array
-from .errors import several
-from .reader import Reader
-from .tree import Alias, Entry, Node, TensorInfo
+from .. import containers, paths
+from ..attrs import class_name
+from ..dtypes import BY_NAME, Array
+from ..errors import several
+from ..reader import Reader
+from ..tree import Alias, Entry, Node, TensorInfo
 
 Entries = Iterator[tuple[Entry, Array | None]]
 

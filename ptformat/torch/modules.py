@@ -9,12 +9,13 @@ from typing import Any, Unpack
 import torch
 from torch import nn
 
-from . import attrs, paths, torch_tensors
-from .atomic import PathLike
-from .dtypes import Array
-from .errors import FormatError
-from .tree import Alias, Entry, Node, TensorInfo
-from .writer import Options, Writer, put
+from .. import attrs, paths
+from ..atomic import PathLike
+from ..dtypes import Array
+from ..errors import FormatError
+from ..tree import Alias, Entry, Node, TensorInfo
+from ..writer import Options, Writer, put
+from . import tensors
 
 GRADIENTS = "grad"
 """The root beneath which gradients stand."""
@@ -115,7 +116,7 @@ def entries(
         _check_root(state, modules)
         held = {key: value.grad for key, value in state.items() if isinstance(value, nn.Parameter)}
         leaves |= {f"{GRADIENTS}.{key}": grad for key, grad in held.items() if grad is not None}
-    found = torch_tensors.entries(leaves, copy_overlaps=copy_overlaps)
+    found = tensors.entries(leaves, copy_overlaps=copy_overlaps)
     return _annotated(_in_flat(found, leaves), module, modules, _facts(module, modules, state, leaves))
 
 

@@ -12,13 +12,13 @@ import numpy as np
 from flax import linen as nn
 from flax.core.meta import AxisMetadata
 
-from . import attrs, paths
-from .atomic import PathLike
-from .errors import several
-from .flax_arrays import Facts, arrays, entries, unboxed
-from .reader import Reader, map_file
-from .tree import Alias, Node, TensorInfo, Value
-from .writer import Options, Writer, put
+from .. import attrs, paths
+from ..atomic import PathLike
+from ..errors import several
+from ..reader import Reader, map_file
+from ..tree import Alias, Node, TensorInfo, Value
+from ..writer import Options, Writer, put
+from .arrays import Facts, arrays, entries, unboxed
 
 _SPATIAL = ("z", "y", "x")
 

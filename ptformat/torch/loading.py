@@ -12,12 +12,13 @@ import torch
 from torch import nn
 from torch.nn.modules.module import _IncompatibleKeys
 
-from . import containers, torch_ties
-from .atomic import PathLike
-from .errors import several
-from .reader import Reader, map_file
-from .torch_tensors import DTYPES, fault, leaves, shape_and_dtype, to_array
-from .tree import Alias, TensorInfo, Value
+from .. import containers
+from ..atomic import PathLike
+from ..errors import several
+from ..reader import Reader, map_file
+from ..tree import Alias, TensorInfo, Value
+from . import ties
+from .tensors import DTYPES, fault, leaves, shape_and_dtype, to_array
 
 _EXTRA = "_extra_state"  # torch's own name for what get_extra_state gives
 
@@ -216,9 +217,7 @@ def _name(dtype: torch.dtype) -> str:
 
 def _ties(tensors: Mapping[str, torch.Tensor]) -> dict[str, Alias]:
     """Ties in memory, and of one object that has none (on the meta device, uninitialised)."""
-    found = torch_ties.find(
-        ((key, tensor) for key, tensor in tensors.items() if fault(tensor) is None), copy_overlaps=True
-    )
+    found = ties.find(((key, tensor) for key, tensor in tensors.items() if fault(tensor) is None), copy_overlaps=True)
     firsts: dict[int, str] = {}
     for key, tensor in tensors.items():
         if fault(tensor) is not None and firsts.setdefault(id(tensor), key) != key:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from .errors import several
-from .tree import Alias
+from ..errors import several
+from ..tree import Alias
 
 _Axis = tuple[int, int]  # size, stride in elements
 _Named = tuple[str, torch.Tensor]

@@ -7,13 +7,13 @@ from typing import Any, TypeAlias
 
 import torch
 
-from . import torch_ties
-from .attrs import class_name
-from .containers import flatten
-from .dtypes import BY_NAME, Array
-from .errors import several
-from .reader import Reader
-from .tree import Alias, Entry, TensorInfo
+from ..attrs import class_name
+from ..containers import flatten
+from ..dtypes import BY_NAME, Array
+from ..errors import several
+from ..reader import Reader
+from ..tree import Alias, Entry, TensorInfo
+from . import ties
 
 Device: TypeAlias = str | int | torch.device
 
@@ -76,7 +76,7 @@ def entries(tree: Any, *, copy_overlaps: bool = False) -> Iterator[tuple[Entry, 
 
     Raises:
         FormatError: TYPE or DTYPE with every leaf that cannot be saved, TIE with every pair that overlaps, as
-            `torch_ties.find`; TYPE and PATH as `containers.flatten`.
+            `ties.find`; TYPE and PATH as `containers.flatten`.
     """
     tensors: list[tuple[str, torch.Tensor]] = []
     faults: list[tuple[str, str]] = []
@@ -97,7 +97,7 @@ def entries(tree: Any, *, copy_overlaps: bool = False) -> Iterator[tuple[Entry, 
     if faults:
         code = "TYPE" if any(code == "TYPE" for code, _ in faults) else "DTYPE"
         raise several(code, "what a file cannot hold", [what for _, what in faults])
-    aliases = torch_ties.find(tensors, copy_overlaps=copy_overlaps)
+    aliases = ties.find(tensors, copy_overlaps=copy_overlaps)
 
     def convert(leaf: torch.Tensor, path: str) -> Array | Alias:
         return aliases[path] if path in aliases else to_array(leaf)
