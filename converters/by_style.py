@@ -54,6 +54,11 @@ class _ByStyle:
         for value in draft.survey.values:
             shown = draft.shown(value.path)
             draft.problem("unexpected", value.path, f"{shown} is a value, no tensor. Try --drop '{shown}'")
+        for step in draft.made.values():
+            if any("." in segment for segment in paths.parse(step.target.path)):
+                text = f"{step.shown_source} would be {step.shown_target}, a name with a dot in it, which a tree of"
+                hint = f"Try --drop '{step.shown_source}'"
+                draft.problem("unsupported", step.shown_source, f"{text} modules does not have. {hint}")
         if not draft.problems:
             self.assemble()
             self.tell_way_back()

@@ -125,16 +125,12 @@ def _open(tree: Tree | PathLike, read: Any) -> Source:
 
 
 def _torch_source(tree: Tree) -> Source:
-    import torch
+    from ptformat.torch import modules
 
-    from ptformat.torch import modules, tensors  # names the install command where torch is missing
-
-    module = isinstance(tree, torch.nn.Module)
-    entries = modules.entries(tree) if module else tensors.entries(tree)
-    return MemorySource(entries, Header(convention=TORCH.name), "the module" if module else "the state dict")
+    return MemorySource(modules.entries_of(tree), Header(convention=TORCH.name), "the torch tree")
 
 
 def _linen_source(tree: Tree) -> Source:
     from ptformat.flax import arrays
 
-    return MemorySource(arrays.entries(tree), Header(convention=LINEN.name), "the variables")
+    return MemorySource(arrays.entries(tree), Header(convention=LINEN.name), "the linen tree")

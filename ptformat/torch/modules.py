@@ -120,6 +120,11 @@ def entries(
     return _annotated(_in_flat(found, leaves), module, modules, _facts(module, modules, state, leaves))
 
 
+def entries_of(tree: Any) -> Iterator[tuple[Entry, Array | None]]:
+    """The entries of a module, or of a state dict or other containers of tensors."""
+    return entries(tree) if isinstance(tree, nn.Module) else tensors.entries(tree)
+
+
 def _check_root(state: Mapping[str, Any], modules: Mapping[str, nn.Module]) -> None:
     taken = sorted({name for name in [*state, *modules] if name.split(".")[0] == GRADIENTS})
     if taken:
