@@ -1,9 +1,12 @@
+import tracemalloc
+
 import craft
 import numpy as np
 import pytest
 from craft import column, sparse, tree_file
 
 import ptformat
+from ptformat import index
 from ptformat.errors import FormatError
 
 DATA = craft.sample()  # a: tensor (2, 3), b: tensor (5,), c: alias of a with perm, v: value, l: list, l.0: value
@@ -176,3 +179,14 @@ def test_the_longest_paths_stay_quick():
     stem = ".".join(["ab"] * 127)
     data = ptformat.save({f"{stem}.{i}": np.zeros(1, np.int8) for i in range(300)})
     assert len(ptformat.load(data)) == 300
+
+
+def test_inner_paths_take_no_memory_of_their_own():
+    """1000 paths of 127 segments have 126,000 inner paths of 64 MB; the check holds those of entries alone."""
+    deep = [(".".join([f"{i:04}", *["abcdefg"] * 126]), "value") for i in range(1000)]
+    content = craft.index_bytes(tree_file(("x", "list"), *deep))
+    tracemalloc.start()
+    index.decode(content)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 * len(content)
