@@ -153,14 +153,16 @@ class _Nesting:
         if not index.paths:
             raise FormatError("TREE", "no entry; an empty tree is one map node at the root")
         # Only for the paths of entries: all prefixes together may be a hundred times as long as the index.
-        last = None
+        before = ""
         for row, path in enumerate(index.paths):
-            for above, _ in self.upwards(path):
-                if above == last or above in first:
-                    break  # what is further up was seen when this was
+            above = path
+            while above:
+                above = self.parent(above)
+                if above in first or (before and before.startswith(above and f"{above}.")):
+                    break  # this and what is further up was seen at an earlier row
                 if above in index.rows:
                     first[above] = row
-            last = self.parent(path) if path else None
+            before = path
         types = index.columns["type"]
         for row, path in enumerate(index.paths):
             if path in first and types[row] != NODE:
