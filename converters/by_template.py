@@ -13,7 +13,7 @@ from ptformat.tree import Alias, Node, TensorInfo, Value
 from .content import Source
 from .conventions import Axes, Slot
 from .draft import Draft
-from .infer import Decision, Leaf, Module, survey
+from .infer import Decision, Leaf, Module, Survey, survey
 from .match import match
 from .plan import identity
 
@@ -31,12 +31,23 @@ class _ByTemplate:
         self.accounted: set[str] = set()  # source paths that have a place, or whose problem is told
         self.filled: set[str] = set()  # likewise, template paths
         self.ties: dict[str, tuple[Leaf, tuple[int, ...]]] = {}  # template path -> the source's alias for it
+        self.unpaired: tuple[list[Leaf], list[Leaf]] = [], []  # biases of the modules without a partner, on either side
 
     def run(self) -> None:
         draft = self.draft
         names = {draft.renamed(path): path for path in draft.survey.modules}
         matching = match(names, self.there.modules)
         self.report_ambiguous(matching.ambiguous)
+        given = {*matching.pairs.values()}
+        self.unpaired = (
+            [
+                leaf
+                for name, path in names.items()
+                if name not in matching.pairs
+                for leaf in _biases(draft.survey, path)
+            ],
+            [leaf for path in self.there.modules if path not in given for leaf in _biases(self.there, path)],
+        )
         for mine, theirs in matching.pairs.items():
             module, place = draft.survey.modules[names[mine]], self.there.modules[theirs]
             decision = draft.decided(module, place)
@@ -72,8 +83,11 @@ class _ByTemplate:
                 self.filled.add(there.path)
 
     def loose(self) -> None:
-        mine = {(*self.draft.renamed(leaf.module), leaf.name): leaf for leaf in self.draft.survey.loose}
-        theirs = {(*leaf.module, leaf.name): leaf for leaf in self.there.loose}
+        left, places = (
+            [*tree.loose, *more] for tree, more in zip((self.draft.survey, self.there), self.unpaired, strict=True)
+        )
+        mine = {(*self.draft.renamed(leaf.module), leaf.name): leaf for leaf in left}
+        theirs = {(*leaf.module, leaf.name): leaf for leaf in places}
         matching = match(mine, theirs)
         self.report_ambiguous(matching.ambiguous)
         decision = Decision((), "of no kind, as it is")
@@ -212,6 +226,11 @@ class _ByTemplate:
             entries.remove(alias)
             place = next(row for row, entry in enumerate(entries) if entry.path == alias.target)
             entries.insert(place + 1, alias)
+
+
+def _biases(tree: Survey, path: Segments) -> list[Leaf]:
+    """A module's bias: all that is left of a head whose weight is the embedding's, where a tree holds no ties."""
+    return [leaf for (_, name), leaf in tree.modules[path].leaves.items() if name == "bias"]
 
 
 def _nearest(name: str, among: Iterable[str]) -> str | None:

@@ -235,9 +235,9 @@ class Draft:
             groups.setdefault((paths.parse(alias.path)[:-1], paths.parse(alias.target)[:-1]), []).append(alias)
         for (module, target), aliases in groups.items():
             names = ", ".join(self.shown(alias.path) for alias in aliases)
-            whole = module != target and all(
-                paths.parse(alias.path)[-1] == paths.parse(alias.target)[-1] and not alias.perm for alias in aliases
-            )
+            last = {paths.parse(alias.path)[-1] for alias in aliases}
+            both = [self.survey.modules.get(path) for path in (module, target)]
+            whole = len(aliases) > 1 and all(held and {name for _, name in held.leaves} == last for held in both)
             again = f"layer {self.table.separator.join(target)}" if whole else self.shown(aliases[0].target)
             verb = "are" if len(aliases) > 1 else "is"
             self.plan.tied.append(f"{names} {verb} {again} again: one entry in {self.plan.goal}")
