@@ -15,7 +15,7 @@ from ptformat.converters.infer import convention_of
 from ptformat.tree import Node
 
 Shapes = dict[str, tuple[int, ...]]
-IN_IN_OUT = "(in, out) → (out, in)"
+IN_OUT, OUT_IN = "(in, out) → (out, in)", "(out, in) → (in, out)"
 
 
 def told(shapes: Shapes, to: str = "linen", **options: Any) -> dict[str, tuple[str, str]]:
@@ -34,8 +34,14 @@ def problems(shapes: Shapes, to: str = "linen", **options: Any) -> list[tuple[st
 
 
 CERTAIN: dict[str, tuple[Shapes, dict[str, str]]] = {
-    "linear": ({"fc.weight": (4, 3), "fc.bias": (4,)}, {"params/fc/kernel": "(out, in) → (in, out)", "params/fc/bias": ""}),
-    "linear without a hint": ({"x.weight": (4, 3), "x.bias": (4,)}, {"params/x/kernel": "(out, in) → (in, out)", "params/x/bias": ""}),
+    "linear": (
+        {"fc.weight": (4, 3), "fc.bias": (4,)},
+        {"params/fc/kernel": "(out, in) → (in, out)", "params/fc/bias": ""},
+    ),
+    "linear without a hint": (
+        {"x.weight": (4, 3), "x.bias": (4,)},
+        {"params/x/kernel": "(out, in) → (in, out)", "params/x/bias": ""},
+    ),
     "linear without bias": ({"q_proj.weight": (4, 4)}, {"params/q_proj/kernel": "(out, in) → (in, out)"}),
     "embedding": ({"embed.weight": (9, 4)}, {"params/embed/embedding": ""}),
     "conv 1d": (
@@ -71,8 +77,8 @@ def test_certain_from_torch(name: str) -> None:
 
 
 LINEN_CERTAIN: dict[str, tuple[Shapes, dict[str, str]]] = {
-    "dense": ({"params/x/kernel": (3, 4), "params/x/bias": (4,)}, {"x.weight": IN_IN_OUT, "x.bias": ""}),
-    "dense without bias": ({"params/x/kernel": (3, 4)}, {"x.weight": IN_IN_OUT}),
+    "dense": ({"params/x/kernel": (3, 4), "params/x/bias": (4,)}, {"x.weight": IN_OUT, "x.bias": ""}),
+    "dense without bias": ({"params/x/kernel": (3, 4)}, {"x.weight": IN_OUT}),
     "embed": ({"params/x/embedding": (9, 4)}, {"x.weight": ""}),
     "norm": ({"params/x/scale": (4,), "params/x/bias": (4,)}, {"x.weight": "", "x.bias": ""}),
     "norm without bias": ({"params/x/scale": (4,)}, {"x.weight": ""}),
@@ -114,7 +120,7 @@ def test_names_that_speak_for_an_embedding(name: str) -> None:
 )
 def test_names_that_speak_for_a_linear(name: str) -> None:
     target = f"params/{name.replace('.', '/')}/kernel"
-    assert told({f"{name}.weight": (9, 4)}, strict=True) == {target: ("(out, in) → (in, out)", "")}
+    assert told({f"{name}.weight": (9, 4)}, strict=True) == {target: (OUT_IN, "")}
 
 
 def test_a_word_is_a_whole_word() -> None:
@@ -133,7 +139,7 @@ def test_a_strong_word_names_the_items_of_a_list() -> None:
 
 
 def test_two_words_that_disagree_say_nothing() -> None:
-    assert told({"embed_proj.weight": (9, 4)})["params/embed_proj/kernel"] == ("(out, in) → (in, out)", "embedding")
+    assert told({"embed_proj.weight": (9, 4)})["params/embed_proj/kernel"] == (OUT_IN, "embedding")
 
 
 GUESSES: dict[str, tuple[Shapes, str, str]] = {
@@ -333,7 +339,7 @@ def test_an_exact_class_of_torch_without_a_rule(name: str) -> None:
 def test_a_rule_names_the_kind_of_an_exact_class_without_one() -> None:
     nodes = [Node("m", "part", class_="torch.nn.modules.x.Other")]
     found = told({"m.weight": (4, 2)}, nodes=nodes, kinds=[("m", "linear")], strict=True)
-    assert found == {"params/m/kernel": ("(out, in) → (in, out)", "")}
+    assert found == {"params/m/kernel": (OUT_IN, "")}
 
 
 def test_a_class_of_the_users_own_is_inferred_with_doubt_about_its_layout() -> None:
