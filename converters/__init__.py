@@ -6,6 +6,7 @@ plan = convert("model.safetensors", "params.msgpack", to="linen")
 print(plan.text())
 """
 
+from .draft import Steering
 from .live import flax_to_torch, torch_to_flax
 from .plan import Plan, Step
 from .problems import ConversionError, Problem
@@ -16,6 +17,7 @@ __all__ = [
     "Copied",
     "Plan",
     "Problem",
+    "Steering",
     "Step",
     "convert",
     "copy",

@@ -83,11 +83,9 @@ class _ByTemplate:
                 self.filled.add(there.path)
 
     def loose(self) -> None:
-        left, places = (
-            [*tree.loose, *more] for tree, more in zip((self.draft.survey, self.there), self.unpaired, strict=True)
-        )
-        mine = {(*self.draft.renamed(leaf.module), leaf.name): leaf for leaf in left}
-        theirs = {(*leaf.module, leaf.name): leaf for leaf in places}
+        lone, places = self.unpaired
+        mine = {(*self.draft.renamed(leaf.module), leaf.name): leaf for leaf in [*self.draft.survey.loose, *lone]}
+        theirs = {(*leaf.module, leaf.name): leaf for leaf in [*self.there.loose, *places]}
         matching = match(mine, theirs)
         self.report_ambiguous(matching.ambiguous)
         decision = Decision((), "of no kind, as it is")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TypedDict
 
 from ptformat import paths
 from ptformat.columns import Header
@@ -22,6 +23,24 @@ from .problems import Problem
 ATTENTION = ("query", "key", "value")
 CELLS = (frozenset(("ii", "if", "ig", "io", "hi", "hf", "hg", "ho")), frozenset(("ir", "iz", "in", "hr", "hz", "hn")))
 GATES = frozenset.union(*CELLS)
+
+
+class Steering(TypedDict, total=False):
+    r"""The rules by which a user steers a conversion: keyword options of every verb that plans one.
+
+    kinds: (glob, kind) pairs for module paths as the source writes them.
+    renames: (regex, new) pairs, anchored at whole segments of the source's module paths; at most one may match a path.
+        The new text may use `\1`, and `.` or `/` between segments; empty, it removes what matched.
+    style: `nested` keeps segments, `linen-list` joins `layer.0` to `layer_0`. Not used with a template.
+    drop: Globs of source tensors that are not carried over.
+    strict: Whether a guess is an error.
+    """
+
+    kinds: Sequence[tuple[str, str]]
+    renames: Sequence[tuple[str, str]]
+    style: str
+    drop: Sequence[str]
+    strict: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

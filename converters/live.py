@@ -8,18 +8,19 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 from ptformat.atomic import PathLike
 from ptformat.columns import Header
 
 from .content import MemorySource, Source
 from .conventions import LINEN, TORCH
+from .draft import Steering
 from .execute import content_of
 from .files import open_source, ptf
-from .verbs import Rules, plan
+from .verbs import plan
 
 Tree: TypeAlias = Any  # a module, or nested mappings of a framework's arrays
 
@@ -28,22 +29,14 @@ def torch_to_flax(
     source: Tree | PathLike,
     *,
     template: Tree | PathLike | None = None,
-    kinds: Rules = (),
-    renames: Rules = (),
-    style: str = "nested",
-    drop: Sequence[str] = (),
-    strict: bool = False,
+    **steering: Unpack[Steering],
 ) -> Any:
     """Linen variables from a torch module, a state dict, or a file of any supported kind.
 
     Args:
         source: A module (its classes decide the kinds), a state dict, or a path. It is not changed.
         template: Linen variables or a file whose structure the result gets, exactly.
-        kinds: As for `plan`, like the rest.
-        renames: See `plan`.
-        style: See `plan`.
-        drop: See `plan`.
-        strict: See `plan`.
+        steering: The rules of `Steering`, as for `plan`.
 
     Returns:
         Nested dicts of jax arrays: `{"params": {"layers_0": {"kernel": (in, out), "bias": (out,)}}}`.
@@ -56,8 +49,7 @@ def torch_to_flax(
     import ptformat.flax
 
     made = _Made(source, template, _torch_source, _linen_source)
-    rules = {"kinds": kinds, "renames": renames, "style": style, "drop": drop, "strict": strict}
-    with made.file("linen", rules) as path:
+    with made.file("linen", steering) as path:
         return ptformat.flax.load_file(path)
 
 
@@ -65,22 +57,14 @@ def flax_to_torch(
     source: Tree | PathLike,
     *,
     template: Tree | PathLike | None = None,
-    kinds: Rules = (),
-    renames: Rules = (),
-    style: str = "nested",
-    drop: Sequence[str] = (),
-    strict: bool = False,
+    **steering: Unpack[Steering],
 ) -> Any:
     """A torch state dict from linen variables or a file of any supported kind.
 
     Args:
         source: Linen variables (dict or FrozenDict), or a path. They are not changed.
         template: A torch module, a state dict or a file whose structure the result gets, exactly; its ties too.
-        kinds: As for `plan`, like the rest.
-        renames: See `plan`.
-        style: See `plan`.
-        drop: See `plan`.
-        strict: See `plan`.
+        steering: The rules of `Steering`, as for `plan`.
 
     Returns:
         A flat dict of tensors for `module.load_state_dict`; tied ones are one tensor under every name.
@@ -93,8 +77,7 @@ def flax_to_torch(
     import ptformat.torch
 
     made = _Made(source, template, _linen_source, _torch_source)
-    rules = {"kinds": kinds, "renames": renames, "style": style, "drop": drop, "strict": strict}
-    with made.file("torch", rules) as path:
+    with made.file("torch", steering) as path:
         return ptformat.torch.load_file(path)
 
 
@@ -105,13 +88,13 @@ class _Made:
         self.source, self.template, self.read, self.read_template = source, template, read, read_template
 
     @contextlib.contextmanager
-    def file(self, to: str, rules: Mapping[str, Any]) -> Iterator[Path]:
+    def file(self, to: str, steering: Steering) -> Iterator[Path]:
         with contextlib.ExitStack() as stack:
             source: Source = stack.enter_context(contextlib.closing(_open(self.source, self.read)))
             template = None
             if self.template is not None:
                 template = stack.enter_context(contextlib.closing(_open(self.template, self.read_template)))
-            made = plan(source, to=to, template=template, **rules)
+            made = plan(source, to=to, template=template, **steering)
             # What is mapped stays readable when the file's name is gone (where it cannot go, the folder stays).
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ptformat-", ignore_cleanup_errors=True))
             path = Path(folder) / "converted.ptf"

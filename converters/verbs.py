@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Unpack
 
 from ptformat.atomic import PathLike
 from ptformat.errors import FormatError
 from ptformat.tree import TensorInfo
 
 from .content import Content, Source, untied, whole
-from .draft import Request
+from .draft import Request, Steering
 from .drafting import make
 from .execute import content_of, counted
 from .files import open_source, sink_of, write
 from .plan import Plan
 from .provenance import undo
 
-Rules = Sequence[tuple[str, str]]
 Progress = Callable[[int], None]
 
 
@@ -36,12 +36,8 @@ def plan(
     *,
     to: str,
     template: PathLike | Source | None = None,
-    kinds: Rules = (),
-    renames: Rules = (),
-    style: str = "nested",
-    drop: Sequence[str] = (),
-    strict: bool = False,
     target: PathLike | None = None,
+    **steering: Unpack[Steering],
 ) -> Plan:
     """Plan a conversion from the source's names and shapes; no tensor is read.
 
@@ -51,12 +47,8 @@ def plan(
         source: A file of any supported kind, or a `Source`.
         to: `linen` or `torch`.
         template: A file or `Source` whose structure the result gets, exactly: names, order, root.
-        kinds: (glob, kind) pairs for module paths as the source writes them.
-        renames: (regex, new) pairs, anchored at whole segments of the source's module paths; at most one may match.
-        style: `nested` keeps segments, `linen-list` joins `layer.0` to `layer_0`. Not used with a template.
-        drop: Globs of source tensors that are not carried over.
-        strict: Whether a guess is an error.
         target: Where the result would be written; what that kind of file cannot hold is then noted.
+        steering: The rules of `Steering`: kinds, renames, style, drop, strict.
 
     Returns:
         A plan without problems.
@@ -67,7 +59,7 @@ def plan(
         OSError: When a file cannot be read.
     """
     sink = None if target is None else sink_of(target)
-    request = Request(to=to, kinds=kinds, renames=renames, style=style, drop=drop, strict=strict, sink=sink)
+    request = Request(to=to, sink=sink, **steering)
     with _opened(source) as held:
         if template is None:
             return _planned(held, request)
@@ -93,32 +85,24 @@ def convert(
     *,
     to: str,
     template: PathLike | Source | None = None,
-    kinds: Rules = (),
-    renames: Rules = (),
-    style: str = "nested",
-    drop: Sequence[str] = (),
-    strict: bool = False,
     codec: str = "raw",
     durable: bool = True,
     progress: Progress | None = None,
     total: Progress | None = None,
+    **steering: Unpack[Steering],
 ) -> Plan:
     """Convert a file: plan, then write. Memory is bounded by a constant, whatever the model.
 
     Args:
         source: A file of any supported kind, recognised by what it holds.
         target: The file to write, of the kind its suffix says, replaced in one step.
-        to: As for `plan`, like all up to `strict`.
-        template: See `plan`.
-        kinds: See `plan`.
-        renames: See `plan`.
-        style: See `plan`.
-        drop: See `plan`.
-        strict: See `plan`.
+        to: `linen` or `torch`.
+        template: A file or `Source` whose structure the result gets, exactly.
         codec: `raw` or `zstd`, for a .ptf.
         durable: Whether the file is on disk on return.
         progress: Called with the bytes written since it was last called.
         total: Called once with all the bytes there are to write.
+        steering: The rules of `Steering`: kinds, renames, style, drop, strict.
 
     Returns:
         The plan that was run.
@@ -130,17 +114,7 @@ def convert(
     """
     kind = _check_target(source, target)
     with _opened(source) as held:
-        made = plan(
-            held,
-            to=to,
-            template=template,
-            kinds=kinds,
-            renames=renames,
-            style=style,
-            drop=drop,
-            strict=strict,
-            target=target,
-        )
+        made = plan(held, to=to, template=template, target=target, **steering)
         content = content_of(made, held, recorded=kind == "ptf")
         _write(content, target, codec, durable, progress, total)
     return made
