@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import operator
 from typing import Any
 
 import numpy as np
 
 from ptformat import index, profile
 from ptformat.columns import Index, columns_of
-from ptformat.dtypes import TABLE
+from ptformat.dtypes import TABLE, named
 from ptformat.limits import MAX_CHUNK_BYTES
-from ptformat.tree import Alias, Entry, TensorInfo
+from ptformat.tree import Alias, TensorInfo, Value
 
 from .content import Source
 from .conventions import CONVENTIONS
 from .plan import Plan, Step, identity, inverse
 
 _LEFT_OUT = ("requires", "chunk", "codec", "stored", "sum")
+_MAX_CHUNKS = 2**20  # of the largest size: 64 TiB
 
 
 def record(plan: Plan, source: Source) -> dict[str, Any]:
@@ -26,9 +28,11 @@ def record(plan: Plan, source: Source) -> dict[str, Any]:
     Returns:
         `origin`: the convention's name for users; `tree`: the source's index map without chunks; `source` and
         `target`: the paths of the steps, U+000A between them; `perm`: their permutations; `fill`: the values of
-        dropped integers of one element, by path.
+        dropped integers of one element, by path; `filled`: the paths of what was made from nothing; `dropped`: of
+        what was left out.
     """
     steps = [step for step in plan.steps.values() if step.source is not None]
+    filled = [path for path, step in plan.steps.items() if step.source is None]
     rows = {entry.path: row for row, entry in enumerate(source.entries)}
     tree = index.to_map(columns_of(source.header, MAX_CHUNK_BYTES, list(source.entries), rows, []))
     for key in _LEFT_OUT:
@@ -43,6 +47,7 @@ def record(plan: Plan, source: Source) -> dict[str, Any]:
         "target": "\n".join(step.target.path for step in steps),
         "perm": [list(step.perm) for step in steps],
         **({"fill": fill} if fill else {}),
+        **({"filled": sorted(filled)} if filled else {}),
         **({"dropped": sorted(plan.dropped_paths)} if plan.dropped_paths else {}),
     }
 
@@ -59,14 +64,20 @@ def undo(source: Source, goal: str) -> Plan | None:
     try:
         original = _tree(record["tree"])
         came = dict(zip(record["source"].split("\n"), record["target"].split("\n"), strict=True))
-        perms = dict(zip(came, [tuple(perm) for perm in record["perm"]], strict=True))
-        fill, dropped = record.get("fill", {}), set(record.get("dropped", ()))
-    except (KeyError, TypeError, AttributeError, ValueError):
+        perms = dict(zip(came, [tuple(map(operator.index, perm)) for perm in record["perm"]], strict=True))
+        fill = {path: operator.index(value) for path, value in record.get("fill", {}).items()}
+        dropped, filled = set(record.get("dropped", ())), set(record.get("filled", ()))
+    # A record may hold anything at all: an index's values of any type, and numbers that no tree bears out.
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
         return None
     held = {entry.path: entry for entry in source.entries if isinstance(entry, TensorInfo)}
-    if set(held) != set(came.values()):
+    if held.keys() - filled != set(came.values()) or any(isinstance(entry, Value) for entry in source.entries):
         return None
-    return _restore(source, goal, original, _Record(held, came, perms, fill, dropped))
+    plan = _restore(source, goal, original, _Record(held, came, perms, fill, dropped))
+    if plan is None or not came.keys() <= plan.steps.keys():
+        return None
+    plan.dropped = [f"{path}: the conversion that is undone made it" for path in held if path in filled]
+    return plan
 
 
 class _Record:
@@ -108,9 +119,12 @@ def _restore(source: Source, goal: str, original: Index, record: _Record) -> Pla
 
 def _step(info: TensorInfo, record: _Record, ours: str, theirs: str) -> Step | None:
     if info.path not in record.came:
-        if info.path not in record.fill:
+        value = record.fill.get(info.path)
+        if value is None or info.shape or "int" not in info.dtype:
             return None
-        value = record.fill[info.path]
+        bits = np.iinfo(named(info.dtype).numpy) if named(info.dtype).bits >= 8 else None
+        if bits is None or not bits.min <= value <= bits.max:
+            return None
         return Step(info, None, (), (), "recorded in the file", info.path, "", fill=value)
     held = record.held[record.came[info.path]]
     perm = record.perms[info.path]
@@ -126,16 +140,17 @@ def _step(info: TensorInfo, record: _Record, ours: str, theirs: str) -> Step | N
 
 def _tree(tree: dict[str, Any]) -> Index:
     """The recorded tree, checked like any index; its chunk columns are made up."""
-    ranks = np.frombuffer(tree["rank"], "<u1")
-    dims = iter(np.frombuffer(tree["dims"], "<u8").tolist())
-    codes = np.frombuffer(tree["dtype"], "<u1")
+    ranks = np.frombuffer(tree["rank"], "<u1").tolist()
+    dims = np.frombuffer(tree["dims"], "<u8").tolist()
+    codes = np.frombuffer(tree["dtype"], "<u1").tolist()
     stored: list[int] = []
-    for rank, code in zip(ranks.tolist(), codes.tolist(), strict=True):
-        count = 1
-        for _ in range(rank):
-            count *= next(dims)
-        size = TABLE[code].nbytes(count)
+    at = 0
+    for rank, code in zip(ranks, codes, strict=True):
+        size = TABLE[code].nbytes(math.prod(dims[at : at + rank]))
+        at += rank
         whole, rest = divmod(size, MAX_CHUNK_BYTES)
+        if len(stored) + whole > _MAX_CHUNKS:
+            raise ValueError("a tree of more chunks than can be")
         stored += [MAX_CHUNK_BYTES] * whole + [rest] * bool(rest)
     columns: dict[str, Any] = {
         "requires": [],
@@ -145,8 +160,3 @@ def _tree(tree: dict[str, Any]) -> Index:
         "sum": bytes(8 * len(stored)),
     }
     return index.decode(profile.encode({**tree, **columns}, "provenance"))
-
-
-def entries_of(tree: dict[str, Any]) -> Sequence[Entry]:
-    """The entries of a recorded tree."""
-    return tuple(_tree(tree).entries())
