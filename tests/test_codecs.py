@@ -77,8 +77,8 @@ FAULTS = {
     "magic": (b"\x27" + FRAME[1:], "CODEC", "chunk begins with 27b52ffd"),
     "skippable": (b"\x50\x2a\x4d\x18" + FRAME[4:], "CODEC", "chunk begins with 502a4d18"),
     "five bytes": (FRAME[:5], "CODEC", "zstd frame of 5 bytes is cut short"),
-    "header cut": (FRAME[:6], "CODEC", "zstd frame header"),
-    "reserved bit": (FRAME[:4] + bytes([FRAME[4] | 8]) + FRAME[5:], "CODEC", "zstd frame header"),
+    "header cut": (FRAME[:6], "CODEC", "zstd frame header of 7 bytes is cut short"),
+    "reserved bit": (FRAME[:4] + bytes([FRAME[4] | 8]) + FRAME[5:], "CODEC", "low four bits must be zero"),
     "no size": (streamed(PLAIN), "CODEC", "does not declare its content size"),
     "other size": (zstd.encode(memoryview(PLAIN * 2)), "CODEC", "declares 8192 bytes, the index says 4096"),
     "dictionary": (
@@ -91,7 +91,18 @@ FAULTS = {
     "two frames": (FRAME + FRAME, "CODEC", f"zstd frame ends at byte {len(FRAME)}, the chunk has {2 * len(FRAME)}"),
     "cut": (FRAME[:-1], "CODEC", f"zstd frame ends at byte {len(FRAME)}, the chunk has {len(FRAME) - 1}"),
     "no last block": (bytes.fromhex("28b52ffd 60 000f 220000 2a"), "CODEC", "cut short at byte 11"),
-    "reserved block": (bytes.fromhex("28b52ffd 60 000f 070000"), "CODEC", "zstd frame: "),
+    "reserved block": (
+        bytes.fromhex("28b52ffd 60 000f 070000"),
+        "CODEC",
+        "zstd block at byte 7 is of the reserved type",
+    ),
+    "long RLE block": (
+        bytes.fromhex("28b52ffd 60 000f 0b8000 2a"),
+        "CODEC",
+        "block at byte 7 of size 4097, at most 4096",
+    ),
+    "block over the window": (windowed(SIZE, 11), "CODEC", "block at byte 10 of size 4096, at most 2048 is allowed"),
+    "largest window": (windowed(SIZE, 41), "LIMIT", "zstd window of 2199023255552 bytes, at most 67108864"),
     "short content": (bytes.fromhex("28b52ffd 60 000f 230000 2a"), "CODEC", "zstd frame: "),
     "checksum": (
         zstandard.ZstdCompressor(write_checksum=True).compress(PLAIN),
@@ -107,6 +118,40 @@ def test_a_fault_of_a_frame(fault):
     with pytest.raises(FormatError) as caught:
         decoded(frame)
     assert (caught.value.code, message in caught.value.message) == (code, True), caught.value
+
+
+@pytest.mark.parametrize(("size", "kind"), [(2**17, 0), (2**17, 1), (2**17 + 1, 0), (2**17 + 1, 1), (2**18, 2)])
+def test_a_block_is_bounded(size, kind):
+    """Of any type: at most 128 KiB, and at most the window."""
+    body = b"\x2a" * (1 if kind == 1 else size)
+    head = b"\x28\xb5\x2f\xfd\xa0" + size.to_bytes(4, "little")
+    frame = head + (size << 3 | kind << 1 | 1).to_bytes(3, "little") + body
+    if size <= 2**17:
+        assert decoded(frame, size) == b"\x2a" * size
+    else:
+        with pytest.raises(FormatError, match=f"block at byte 9 of size {size}, at most 131072 is allowed") as caught:
+            decoded(frame, size)
+        assert caught.value.code == "CODEC"
+
+
+@pytest.mark.parametrize(
+    ("size", "header"),
+    [
+        (0, "20 00"),
+        (255, "20 ff"),
+        (256, "60 0000"),
+        (300, "40 00 2c00"),  # a window of its own, and 2 bytes that count from 256
+        (65791, "60 ffff"),
+        (65792, "a0 00010100"),
+        (300, "b0 2c010000"),  # bit 4 is unused and ignored
+        (300, "c0 07 2c01000000000000"),
+        (300, "e0 2c01000000000000"),
+    ],
+)
+def test_headers_of_frames(size, header):
+    """Of one RLE block."""
+    frame = bytes.fromhex(f"28b52ffd {header}") + (size << 3 | 3).to_bytes(3, "little") + b"\x2a"
+    assert decoded(frame, size) == b"\x2a" * size
 
 
 def test_a_bomb_is_not_decoded():

@@ -16,6 +16,7 @@ from ..limits import MAX_ZSTD_RATIO, MAX_ZSTD_WINDOW
 LEVEL = 3
 KEEP = 0.99  # a chunk that does not shrink below this share is stored raw
 _MAGIC = b"\x28\xb5\x2f\xfd"
+_MAX_BLOCK = 2**17  # content of a block, unless the window is smaller (RFC 8878, 3.1.1.2.3)
 _contexts = threading.local()  # a zstandard context serves one thread at a time
 
 
@@ -51,35 +52,48 @@ def check_frame(stored: memoryview, size: int) -> None:
         raise FormatError("CODEC", f"chunk begins with {bytes(stored[:4]).hex()}, not a zstd frame's {_MAGIC.hex()}")
     if len(stored) < 6:
         raise FormatError("CODEC", f"zstd frame of {len(stored)} bytes is cut short")
-    try:
-        frame = zstandard.get_frame_parameters(stored)
-    except zstandard.ZstdError as error:
-        raise FormatError("CODEC", f"zstd frame header: {error}") from None
-    if frame.content_size == zstandard.CONTENTSIZE_UNKNOWN:
+    content, window, start = _header(stored)
+    if content is None:
         raise FormatError("CODEC", "zstd frame does not declare its content size")
-    if frame.content_size != size:
-        raise FormatError("CODEC", f"zstd frame declares {frame.content_size} bytes, the index says {size}")
+    if content != size:
+        raise FormatError("CODEC", f"zstd frame declares {content} bytes, the index says {size}")
     if stored[4] & 0b1111:  # a reserved bit, a checksum that not every decoder checks, a dictionary id
         raise FormatError("CODEC", f"zstd frame descriptor {stored[4]:#04x}: its low four bits must be zero")
-    if frame.window_size > max(MAX_ZSTD_WINDOW, size):
-        raise FormatError("LIMIT", f"zstd window of {frame.window_size} bytes, at most {MAX_ZSTD_WINDOW} are allowed")
+    if window > max(MAX_ZSTD_WINDOW, size):
+        raise FormatError("LIMIT", f"zstd window of {window} bytes, at most {MAX_ZSTD_WINDOW} are allowed")
     if size > MAX_ZSTD_RATIO * len(stored):
         raise FormatError("LIMIT", f"{len(stored)} stored bytes declare {size}, over {MAX_ZSTD_RATIO} : 1")
-    _walk(stored)
+    _walk(stored, start, min(window, _MAX_BLOCK))
 
 
-def _walk(stored: memoryview) -> None:
-    """Follow the block headers (RFC 8878, 3.1.1.2) to the frame's end, which must be the end of `stored`."""
+def _header(stored: memoryview) -> tuple[int | None, int, int]:
+    """Content size, window in bytes, and where the frame header ends (RFC 8878, 3.1.1.1)."""
     descriptor = stored[4]
     single = descriptor >> 5 & 1
-    at = 5 + (1 - single) + (single, 2, 4, 8)[descriptor >> 6]
+    width = (single, 2, 4, 8)[descriptor >> 6]
+    start = 5 + (1 - single) + (0, 1, 2, 4)[descriptor & 3]
+    end = start + width
+    if end > len(stored):
+        raise FormatError("CODEC", f"zstd frame header of {end} bytes is cut short")
+    content = int.from_bytes(stored[start:end], "little") + (256 if width == 2 else 0) if width else None
+    base = 1 << (10 + (stored[5] >> 3))
+    window = (content or 0) if single else base + base // 8 * (stored[5] & 7)
+    return content, window, end
+
+
+def _walk(stored: memoryview, at: int, most: int) -> None:
+    """Follow the blocks (RFC 8878, 3.1.1.2) from `at` to the frame's end, which must be the end of `stored`."""
     last = False
     while not last:
         if at + 3 > len(stored):
             raise FormatError("CODEC", f"zstd frame is cut short at byte {at}")
         head = int.from_bytes(stored[at : at + 3], "little")
         last = bool(head & 1)
-        kind = head >> 1 & 3
-        at += 3 + (1 if kind == 1 else head >> 3)
+        kind, size = head >> 1 & 3, head >> 3
+        if kind == 3:
+            raise FormatError("CODEC", f"zstd block at byte {at} is of the reserved type")
+        if size > most:
+            raise FormatError("CODEC", f"zstd block at byte {at} of size {size}, at most {most} is allowed")
+        at += 3 + (1 if kind == 1 else size)
     if at != len(stored):
         raise FormatError("CODEC", f"zstd frame ends at byte {at}, the chunk has {len(stored)}")
