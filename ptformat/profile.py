@@ -32,6 +32,7 @@ _SIZED = {
     0xDE: ("map", 2, 16),
     0xDF: ("map", 4, 1 << 16),
 }
+_STRINGS = [lead for lead, (kind, _, _) in _SIZED.items() if kind == "str"]
 _CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}
 
 
@@ -178,9 +179,11 @@ class _Decoding:
         last: bytes | None = None
         for _ in range(count):
             start = at
-            kind, size, at = token(self.buffer, at)
-            if kind != "str":
-                raise FormatError("NONCANONICAL", f"index byte {start}: a map key that is no string")
+            # By its first byte: what follows a head that is no string's is not looked at.
+            if at < len(self.buffer) and not (0xA0 <= (lead := self.buffer[at]) < 0xC0 or lead in _STRINGS):
+                code = "MALFORMED" if lead == 0xC1 else "NONCANONICAL"
+                raise FormatError(code, f"index byte {start}: a map key that is no string")
+            _, size, at = token(self.buffer, at)
             key = text(self.buffer, at, size)
             raw = self.buffer[at : at + size]
             if last is not None and raw <= last:

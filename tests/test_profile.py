@@ -118,6 +118,11 @@ FAULTS = {
     "82a3efbfbf01a4f09f998202": None,  # U+FFFF before U+1F642: bytes, not UTF-16 units
     "810101": ("NONCANONICAL", "index byte 1: a map key that is no string"),
     "81c4016101": ("NONCANONICAL", "index byte 1: a map key that is no string"),
+    "81cd01": ("NONCANONICAL", "index byte 1: a map key that is no string"),
+    "81d40101": ("NONCANONICAL", "index byte 1: a map key that is no string"),
+    "81c101": ("MALFORMED", "index byte 1: a map key that is no string"),
+    "81da01": ("MALFORMED", "2 bytes of an integer expected, 1 are left"),
+    "81": ("MALFORMED", "map of length 1 expected, 0 bytes are left"),
     # UTF-8
     "a1ff": ("MALFORMED", "index byte 1: no valid UTF-8"),
     "a2c080": ("MALFORMED", "no valid UTF-8"),
