@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -174,7 +175,8 @@ def _label(key: Any) -> str:
         return key.hex()
     if key is None or isinstance(key, bool):
         return {None: "null", False: "false", True: "true"}[key]
-    return str(key)
+    # A path holds no control characters.
+    return re.sub(r"[\x00-\x1f\x7f]", lambda found: f"%{ord(found[0]):02X}", str(key))
 
 
 def build(entries: Sequence[Entry], read: Callable[[str], Any]) -> Any:
