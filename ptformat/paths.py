@@ -10,7 +10,7 @@ Paths are valid UTF-8, compared as bytes, never normalised; at most 1024 bytes a
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable
 
 import numpy as np
 
@@ -120,10 +120,11 @@ def split_flat(keys: Collection[str]) -> dict[str, Segments]:
     Two keys never share a path, and no key's path lies beneath another's: joined by dots, the segments are the key.
     """
     members = frozenset(keys)
-    return {key: _split_key(key, members) for key in keys}
+    return {key: split_key(key, members) for key in keys}
 
 
-def _split_key(key: str, members: frozenset[str]) -> Segments:
+def split_key(key: str, members: Container[str]) -> Segments:
+    """The segments of one key, or of a prefix that a part stands for, among the keys of its flat mapping."""
     segments: list[str] = []
     start = 0
     position = key.find(".")

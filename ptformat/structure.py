@@ -36,9 +36,12 @@ def _check_values(index: Index) -> None:
         if rank is not None and rank != len(axes):
             what = f"axes of {_entry(index, row)}: {len(axes)} names for rank {rank}"
             raise FormatError("SCHEMA", what, path=index.paths[row])
-    for row in index.sparse.get("keys", {}):
-        if _form(index, row) != "keys":
-            raise FormatError("SCHEMA", f"{_entry(index, row)} lists keys but its form is {_form(index, row)}")
+    listed = index.sparse.get("keys", {})
+    for row in np.flatnonzero(index.columns["type"] == NODE).tolist():
+        if (form := _form(index, row)) != "keys" and row in listed:
+            raise FormatError("SCHEMA", f"{_entry(index, row)} lists keys but its form is {form}")
+        if form == "keys" and row not in listed:
+            raise FormatError("SCHEMA", f"{_entry(index, row)} is of form keys but lists none")
 
 
 def _rank(index: Index, row: int) -> int | None:
@@ -198,10 +201,13 @@ class _Nesting:
                     raise FormatError("NONCANONICAL", f"{_entry(self.index, row)}: a part that says nothing", path=path)
             elif form == "map" and path in self.first and not said and within != "flat":
                 raise FormatError("NONCANONICAL", f"{_entry(self.index, row)}: a map node that says nothing", path=path)
-            elif form in ORDERED_FORMS or form == "keys" or (form == "flat" and self.escaped):
+            elif form in ORDERED_FORMS or form == "keys":
                 listed.append(path)
         if listed:
             self._check_children(listed)
+        if self.escaped:  # without a backslash both follow from the rest
+            self._check_maps()
+            self._check_flat()
 
     def _container(self, path: str) -> str | None:
         """Form of the nearest container node around `path`, parts left aside; None at the root.
@@ -229,7 +235,7 @@ class _Nesting:
             if form in ("list", "tuple") and found != [str(i) for i in range(len(found))]:
                 raise self._tree(row, f"is a {form} with children {found[:8]}, expected 0, 1, 2, … in order")
             if form == "keys":
-                keys = self.index.sparse.get("keys", {}).get(row, ())
+                keys = self.index.sparse["keys"][row]
                 if len(keys) != len(found):
                     raise self._tree(row, f"lists {len(keys)} keys for {len(found)} children")
                 if len({profile.encode(key) for key in keys}) != len(keys):
@@ -238,30 +244,51 @@ class _Nesting:
                     raise FormatError(
                         "NONCANONICAL", f"{_entry(self.index, row)}: keys that are all strings", path=path
                     )
-        if flat := [path for path in listed if _form(self.index, self.nodes[path]) == "flat"]:
-            self._check_flat({path: {} for path in flat})
 
-    def _check_flat(self, flat: dict[str, dict[str, str]]) -> None:
-        """No two values of a flat map have one key, and each key is split as it must be.
+    def _check_maps(self) -> None:
+        """No key of a map holds a dot; where one does, the map is flat."""
+        for row, path in enumerate(self.index.paths):
+            if r"\." not in path:
+                continue
+            nearest = "map"  # form of the last node on the way down that is no part
+            for above, child in reversed([*self.upwards(path)]):
+                node = self.nodes.get(above)
+                form = None if node is None else _form(self.index, node)
+                nearest = nearest if form in (None, "part") else form
+                if (form == "map" or (form is None and nearest != "flat")) and "." in child[len(above) + bool(above) :]:
+                    what = f"{_entry(self.index, row)}: a key that holds a dot, but {above!r} is no flat map"
+                    raise FormatError("NONCANONICAL", what, path=path)
+
+    def _check_flat(self) -> None:
+        """In each flat map: no two values have one key, and each key and each part is split as it must be.
 
         Without a backslash in any path this follows from the rest: a key that should not have been split would have
         another key at an inner path, or an empty segment.
         """
-        types = self.index.columns["type"]
+        values: dict[str, list[tuple[str, int]]] = {}  # path of a flat map -> key and row of each value
+        parts: dict[str, list[tuple[str, int]]] = {}
+        for path, row in self.nodes.items():
+            if _form(self.index, row) == "flat":
+                values[path], parts[path] = [], []
         for row, path in enumerate(self.index.paths):
-            if types[row] == NODE and _form(self.index, row) == "part":
-                continue
+            held = parts if path in self.nodes and _form(self.index, self.nodes[path]) == "part" else values
             for above, _ in self.upwards(path):
                 if (node := self.nodes.get(above)) is None or _form(self.index, node) == "part":
                     continue
-                if above in flat:
-                    key = paths.join_flat(paths.parse(path[len(above) + 1 if above else 0 :]))
-                    if key in flat[above]:
-                        raise self._tree(row, f"is flat key {key!r} of {above!r}, as is {flat[above][key]!r}")
-                    flat[above][key] = path
+                if above in held:
+                    held[above].append((paths.join_flat(paths.parse(path[len(above) + bool(above) :])), row))
                 break
-        for above, keys in flat.items():
-            for key, segments in paths.split_flat(keys).items():
-                if (expected := paths.render((*paths.parse(above), *segments))) != keys[key]:
-                    what = f"{_entry(self.index, self.index.rows[keys[key]])}: flat key {key!r} is written {expected!r}"
-                    raise FormatError("NONCANONICAL", what, path=keys[key])
+        for flat in values:
+            self._check_keys(flat, values[flat], parts[flat])
+
+    def _check_keys(self, flat: str, values: list[tuple[str, int]], parts: list[tuple[str, int]]) -> None:
+        taken: dict[str, int] = {}
+        for key, row in values:
+            if key in taken:
+                raise self._tree(row, f"is flat key {key!r} of {flat!r}, as is {self.index.paths[taken[key]]!r}")
+            taken[key] = row
+        for key, row in values + parts:
+            path = self.index.paths[row]
+            if (expected := paths.render((*paths.parse(flat), *paths.split_key(key, taken)))) != path:
+                what = f"{_entry(self.index, row)}: flat key {key!r} is written {expected!r}"
+                raise FormatError("NONCANONICAL", what, path=path)

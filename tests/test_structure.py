@@ -11,6 +11,7 @@ from ptformat.errors import FormatError
 
 DATA = craft.sample()  # a: tensor (2, 3), b: tensor (5,), c: alias of a with perm, v: value, l: list, l.0: value
 CLASS = {"class_": sparse([0], [0], ["nn.Module"])}
+CLASS_1 = {"class_": sparse([1], [0], ["nn.Module"])}
 
 
 def refused(data, code, message):
@@ -40,6 +41,7 @@ def refused(data, code, message):
         ({"keys": sparse([4], [0], [[{}]])}, "keys of node 'l' (entry 4): expected a list of null, bool"),
         ({"keys": sparse([4], [0], [[[1, {}]]])}, "keys of node 'l' (entry 4): expected a list of null, bool"),
         ({"keys": sparse([4], [0], [[1]])}, "node 'l' (entry 4) lists keys but its form is list"),
+        ({"form": b"\5"}, "node 'l' (entry 4) is of form keys but lists none"),
     ],
 )
 def test_values_of_sparse_columns(changes, message):
@@ -99,7 +101,6 @@ TREES = [
     ([("a", "value"), ("a.b", "value")], {}, "TREE", "value 'a' (entry 0) has entries beneath it, such as 'a.b'"),
     ([("a.b.c", "value"), ("a", "value")], {}, "TREE", "value 'a' (entry 1) has entries beneath it, such as 'a.b.c'"),
     ([("", "value"), ("a", "value")], {}, "TREE", "value '' (entry 0) has entries beneath it"),
-    ([("a", "value"), (r"a\.b", "value")], {}, None, ""),
     ([("a.0", "value"), ("a", "list")], {}, "TREE", "node 'a' (entry 1) stands after 'a.0', which is beneath it"),
     ([("a.0", "value"), ("", "map")], CLASS, "SCHEMA", "sparse column 'class' belongs to tensor and node"),
     ([("a.0", "value"), ("", "list")], {}, "TREE", "node '' (entry 1) stands after 'a.0'"),
@@ -130,12 +131,15 @@ TREES = [
     ([("a", "list"), ("a.0.x", "value"), ("b", "value"), ("a.1", "value"), ("a.0.y", "value")], {}, None, ""),
     ([("", "namedtuple"), ("mu", "value"), ("nu", "value")], {}, None, ""),
     # keys
-    ([("", "keys"), ("a", "value")], {}, "TREE", "node '' (entry 0) lists 0 keys for 1 children"),
+    ([("", "keys"), ("a", "value")], {}, "SCHEMA", "node '' (entry 0) is of form keys but lists none"),
+    ([("", "keys")], {"keys": sparse([0], [0], [[1]])}, "TREE", "node '' (entry 0) lists 1 keys for 0 children"),
     ([("", "keys"), ("a", "value")], {"keys": sparse([0], [0], [[1, 2]])}, "TREE", "lists 2 keys for 1 children"),
     ([("", "keys"), ("a", "value"), ("b", "value")], {"keys": sparse([0], [0], [[1, 1]])}, "TREE", "lists a key twice"),
     ([("", "keys"), ("a", "value"), ("b", "value")], {"keys": sparse([0], [0], [[1, 1.0]])}, None, ""),
     ([("", "keys"), ("a", "value")], {"keys": sparse([0], [0], [["a"]])}, "NONCANONICAL", "keys that are all strings"),
-    ([("", "keys")], {}, "NONCANONICAL", "keys that are all strings"),
+    ([("", "keys")], {}, "SCHEMA", "node '' (entry 0) is of form keys but lists none"),
+    ([("", "keys"), ("a", "value")], {"keys": sparse([0], [0], [[[]]])}, None, ""),
+    ([("", "keys"), (r"1\.5", "value")], {"keys": sparse([0], [0], [[1.5]])}, None, ""),
     # flat: one key, one value
     ([("", "flat"), ("a.b", "value"), (r"a\.b", "value")], {}, "TREE", r"flat key 'a.b' of '', as is 'a.b'"),
     ([("m", "flat"), ("m.a.b", "list"), (r"m.a\.b", "value")], {}, "TREE", "is flat key 'a.b' of 'm', as is 'm.a.b'"),
@@ -143,14 +147,73 @@ TREES = [
     ([("", "flat"), (r"a\.b", "value")], {}, "NONCANONICAL", "(entry 1): flat key 'a.b' is written 'a.b'"),
     ([("m", "flat"), ("m.a", "value"), (r"m.a\.b.c", "value")], {}, None, ""),
     ([("m", "flat"), ("m.a", "value"), (r"m.a\.b\.c", "value")], {}, "NONCANONICAL", r"is written 'm.a\\.b.c'"),
-    ([("a.b", "value"), (r"a\.b", "value")], {}, None, ""),
+    ([("", "flat"), ("a", "value")], {}, None, ""),
     (
         [("", "flat"), (r"a.\e", "value")],
         {},
         "NONCANONICAL",
         r"value 'a.\\e' (entry 1): flat key 'a.' is written 'a\\.'",
     ),
+    # a list or a map is one value of the flat map around it
+    ([("", "flat"), (r"a\.l", "list"), (r"a\.l.0", "value"), ("a", "value")], {}, None, ""),
+    ([("", "flat"), ("a.l", "list"), ("a.l.0", "value"), ("a", "value")], {}, "TREE", "has entries beneath it"),
+    # part: where the keys around it are split to, above values or alone
+    ([("", "flat"), (r"a\.b", "part"), (r"a\.b.c", "value"), ("a", "value")], CLASS_1, None, ""),
+    ([("", "flat"), (r"a\.b", "part"), ("a", "value")], CLASS_1, None, ""),
+    ([("", "flat"), ("a", "part"), (r"w\\", "value")], CLASS_1, None, ""),
+    ([("", "flat"), (r"a\.", "part"), (r"a.\.c", "value")], CLASS_1, None, ""),
+    (
+        [("", "flat"), (r"a\.b", "part"), ("a.b.c", "value")],
+        CLASS_1,
+        "NONCANONICAL",
+        r"node 'a\\.b' (entry 1): flat key 'a.b' is written 'a.b'",
+    ),
+    ([("", "flat"), (r"a\.b", "part")], CLASS_1, "NONCANONICAL", "flat key 'a.b' is written 'a.b'"),
+    ([("", "flat"), (r"a\.b", "part"), ("a.b", "value")], CLASS_1, "NONCANONICAL", "flat key 'a.b' is written 'a.b'"),
+    (
+        [("m", "flat"), (r"m.a.\e", "part"), ("m.x", "value")],
+        CLASS_1,
+        "NONCANONICAL",
+        r"flat key 'a.' is written 'm.a\\.'",
+    ),
+    # no key of a map holds a dot
+    ([(r"a\.b", "value")], {}, "NONCANONICAL", "(entry 0): a key that holds a dot, but '' is no flat map"),
+    ([(r"a\.b.c", "value")], {}, "NONCANONICAL", "but '' is no flat map"),
+    ([(r"a.b\.c", "value")], {}, "NONCANONICAL", "but 'a' is no flat map"),
+    ([("", "map"), (r"a\.b", "value")], CLASS, "NONCANONICAL", "but '' is no flat map"),
+    ([("", "list"), (r"0.a\.b", "list")], {}, "NONCANONICAL", "but '0' is no flat map"),
+    (
+        [("", "flat"), ("m", "map"), (r"m.a\.b", "value")],
+        {},
+        "NONCANONICAL",
+        "(entry 2): a key that holds a dot, but 'm' is no flat map",
+    ),
+    ([("", "flat"), ("m", "map"), (r"m.x.a\.b", "value")], {}, "NONCANONICAL", "but 'm.x' is no flat map"),
+    ([("", "flat"), ("m", "map"), (r"m.a\\.b", "value")], {}, None, ""),
+    ([("", "flat"), ("m", "flat"), ("m.a", "value"), (r"m.a\.b", "value")], {}, None, ""),
+    ([(r"a\\.b", "value")], {}, None, ""),
+    ([("", "namedtuple"), (r"a\.b", "value")], {}, None, ""),
 ]
+
+# Several faults -> the code of the first, by step, then by row, then in the order within a step.
+ORDERS = [
+    ([("l", "list"), ("l.1", "value"), (r"a\.b", "value")], {}, "TREE"),  # within 54: nodes, then keys of maps
+    ([("f", "flat"), ("f.a.b", "value"), (r"f.a\.b", "value"), (r"a\.b", "value")], {}, "NONCANONICAL"),  # 54, 55
+    (
+        [("f", "flat"), (r"f.a\.b", "value"), ("g", "flat"), ("g.a.b", "value"), (r"g.a\.b", "value")],
+        {},
+        "NONCANONICAL",
+    ),
+    ([("f", "flat"), (r"f.x\.y", "value"), ("f.a.b", "value"), (r"f.a\.b", "value")], {}, "TREE"),  # twice, then split
+    ([("f", "part"), ("m", "map"), ("m.a", "value")], {"class_": sparse([0], [0], ["M"])}, "TREE"),  # 53, by row
+    ([("m", "map"), ("m.a", "value"), ("p", "part")], {"class_": sparse([2], [0], ["M"])}, "NONCANONICAL"),
+    ([("l", "list"), ("l.1", "value"), ("m", "map"), ("m.a", "value")], {}, "NONCANONICAL"),  # 53, then 54
+]
+
+
+@pytest.mark.parametrize(("entries", "keys", "code"), ORDERS)
+def test_the_first_fault_of_a_tree_is_reported(entries, keys, code):
+    refused(tree_file(*entries, **keys), code, "")
 
 
 @pytest.mark.parametrize(("entries", "keys", "code", "message"), TREES)

@@ -166,6 +166,28 @@ def test_kind_attributes_and_axes(name: str, tmp_path: Path) -> None:
     assert nodes(path)[""] == ("flat", kind, class_, attrs or None)
 
 
+class Scaled(nn.Module):
+    """A state dict with a key that is its layer's name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.ReLU(), nn.Linear(2, 3))
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[f"{prefix}layers"] = torch.ones(1)
+
+
+def test_parts_stand_where_the_keys_around_them_put_them(tmp_path: Path) -> None:
+    path = saved(nn.Sequential(Scaled()), tmp_path)
+    linear = ("part", "linear", "torch.nn.modules.linear.Linear", None)
+    assert [*nodes(path)] == ["", "0", r"0.layers\.0", r"0.layers\.1"]
+    assert nodes(path)[r"0.layers\.1"] == linear
+    assert [*infos(path)] == ["0.layers", r"0.layers\.1.weight", r"0.layers\.1.bias"]
+    assert infos(path)[r"0.layers\.1.weight"].axes == ("out", "in")
+    assert [*load_file(path)] == ["0.layers", "0.layers.1.weight", "0.layers.1.bias"]
+
+
 def test_every_kind_has_a_case() -> None:
     assert {kind.name for kind in KINDS.values()} == {case[2] for case in CASES.values()}
 

@@ -117,7 +117,9 @@ def entries(
         held = {key: value.grad for key, value in state.items() if isinstance(value, nn.Parameter)}
         leaves |= {f"{GRADIENTS}.{key}": grad for key, grad in held.items() if grad is not None}
     found = tensors.entries(leaves, copy_overlaps=copy_overlaps)
-    return _annotated(_in_flat(found, leaves), module, modules, _facts(module, modules, state, leaves))
+    # A prefix that is itself a key of the state dict has no place of its own.
+    parts = {name: paths.split_key(name, leaves) for name in modules if name and name not in leaves}
+    return _annotated(_in_flat(found, leaves), modules, parts, _facts(module, modules, state, leaves))
 
 
 def entries_of(tree: Any) -> Iterator[tuple[Entry, Array | None]]:
@@ -173,15 +175,15 @@ def _facts(
 
 def _annotated(
     found: Iterator[tuple[Entry, Array | None]],
-    root: nn.Module,
     modules: Mapping[str, nn.Module],
+    parts: Mapping[str, paths.Segments],
     facts: Mapping[str, dict[str, Any]],
 ) -> Iterator[tuple[Entry, Array | None]]:
     """The entries with their facts, and the modules' nodes among them: each before what is beneath it."""
-    yield _node("", "flat", root), None
+    yield _node("", "flat", modules[""]), None
     # Both named_modules and state_dict go through the modules in pre-order, so one pass over the modules is enough.
-    names = [name for name in modules if name]
-    rows = {tuple(name.split(".")): row for row, name in enumerate(names)}
+    names = list(parts)
+    rows = {segments: row for row, segments in enumerate(parts.values())}
     trainable: dict[str, bool | None] = {}
     done = 0
     for entry, array in found:
@@ -190,7 +192,7 @@ def _annotated(
         if facts.get(entry.path, {}).get("role") == "gradient":  # after everything else
             owner = len(names) - 1
         for name in names[done : owner + 1]:
-            yield _node(paths.render(name.split(".")), "part", modules[name]), None
+            yield _node(paths.render(parts[name]), "part", modules[name]), None
         done = max(done, owner + 1)
         if isinstance(entry, (TensorInfo, Alias)):
             said = dict(facts.get(entry.path, {}))
@@ -200,7 +202,7 @@ def _annotated(
             entry = replace(entry, **said)
         yield entry, array
     for name in names[done:]:
-        yield _node(paths.render(name.split(".")), "part", modules[name]), None
+        yield _node(paths.render(parts[name]), "part", modules[name]), None
 
 
 def _node(path: str, form: str, module: nn.Module) -> Node:
