@@ -31,6 +31,7 @@ class _ByTemplate:
         self.accounted: set[str] = set()  # source paths that have a place, or whose problem is told
         self.filled: set[str] = set()  # likewise, template paths
         self.ties: dict[str, tuple[Leaf, tuple[int, ...]]] = {}  # template path -> the source's alias for it
+        self.tied: dict[str, tuple[Leaf, tuple[int, ...]]] = {}  # the template's alias -> what the source has there
         self.unpaired: tuple[list[Leaf], list[Leaf]] = [], []  # biases of the modules without a partner, on either side
 
     def run(self) -> None:
@@ -119,7 +120,8 @@ class _ByTemplate:
             text = f"{draft.of(leaf)} is {leaf.dtype} → {shown} is {there.dtype} in the template; nothing is cast"
             draft.problem("dtype", leaf.path, text)
         if isinstance(there.entry, Alias):
-            return  # the template itself says whose tie it is
+            self.tied[there.path] = leaf, perm
+            return
         if isinstance(leaf.entry, Alias):
             self.ties[there.path] = leaf, perm
             return
@@ -207,11 +209,20 @@ class _ByTemplate:
     def tie_as_template(self, alias: Alias) -> None:
         draft = self.draft
         shown = draft.shown_goal(alias.path)
-        if alias.target in draft.made:
+        if alias.path in self.tied and not self.tied_alike(alias, *self.tied[alias.path]):
+            text = f"{shown} is {draft.shown_goal(alias.target)} again in the template, but not in the source"
+            source = draft.shown(self.tied[alias.path][0].path)
+            draft.problem("unexpected", alias.path, f"{source} → {text}. Try --drop '{source}'")
+        elif alias.target in draft.made:
             draft.plan.entries.append(alias)
             draft.plan.tied.append(f"{shown} is {draft.shown_goal(alias.target)} again, as in the template")
         elif alias.target not in self.filled:
             draft.problem("missing", alias.path, f"{shown} is tied in the template to what has no source")
+
+    def tied_alike(self, alias: Alias, leaf: Leaf, perm: tuple[int, ...]) -> bool:
+        """Whether the source ties a leaf to the same tensor, in the same order of axes, as the template does."""
+        made = self.draft.alias(leaf, alias.path, perm) if isinstance(leaf.entry, Alias) else None
+        return made is not None and (made.target, made.perm) == (alias.target, alias.perm)
 
     def put_targets_first(self) -> None:
         """A tie of the source may stand before its target in the template's order: the target holds the bytes."""

@@ -227,8 +227,8 @@ class Draft:
         spelt = tuple(axes[i] for i in perm) if axes else unmoved
         return TensorInfo(path, leaf.dtype, shape, spelt or None, slot.role if slot else own.role, own.trainable)
 
-    def tie(self, leaf: Leaf, path: str, own: tuple[int, ...]) -> None:
-        """An alias in the target for an alias of the source.
+    def alias(self, leaf: Leaf, path: str, own: tuple[int, ...]) -> Alias | None:
+        """An alias in the target for an alias of the source; None where what it is tied to has no step.
 
         Args:
             leaf: The source's alias.
@@ -239,13 +239,22 @@ class Draft:
         assert isinstance(alias, Alias)
         base = self.by_source.get(alias.target)
         if base is None:
+            return None
+        still = identity(len(leaf.shape))
+        perm = compose(compose(inverse(base.perm), alias.perm or still), own)
+        return Alias(path, base.target.path, None if perm == still else perm)
+
+    def tie(self, leaf: Leaf, path: str, own: tuple[int, ...]) -> None:
+        """Enter the alias in the target for an alias of the source; the arguments are those of `alias`."""
+        alias = leaf.entry
+        assert isinstance(alias, Alias)
+        made = self.alias(leaf, path, own)
+        if made is None:
             text = f"{self.of(leaf)} is tied to {self.shown(alias.target)}, which has no target"
             self.problem("missing", alias.path, text)
             return
-        still = identity(len(leaf.shape))
-        perm = compose(compose(inverse(base.perm), alias.perm or still), own)
-        self.plan.entries.append(Alias(path, base.target.path, None if perm == still else perm))
-        self.plan.tied.append(f"{self.shown_goal(path)} is {base.shown_target} again")
+        self.plan.entries.append(made)
+        self.plan.tied.append(f"{self.shown_goal(path)} is {self.shown_goal(made.target)} again")
 
     def tell_collapsed(self) -> None:
         """A line for every module or tensor of the source that has no place of its own in the target."""
