@@ -143,14 +143,9 @@ def copy(
         FormatError: When the source cannot be understood, or the target cannot hold it.
         OSError: From the file system.
     """
-    kind = _check_target(source, target)
+    _check_target(source, target)
     with _opened(source) as held:
-        content = whole(held)
-        _write(content, target, codec, durable, progress, total)
-    if kind == "ptf":
-        return Copied(sum(isinstance(entry, TensorInfo) for entry in content.entries), content.nbytes)
-    written = [info for info, _ in untied(content.entries)]
-    return Copied(len(written), sum(info.nbytes for info in written))
+        return _write(whole(held), target, codec, durable, progress, total)
 
 
 def _write(
@@ -160,10 +155,16 @@ def _write(
     durable: bool,
     progress: Progress | None,
     total: Progress | None,
-) -> None:
+) -> Copied:
+    """Write, and say what: in a file without ties a tied tensor counts under each of its names."""
+    written = [entry for entry in content.entries if isinstance(entry, TensorInfo)]
+    if sink_of(target) != "ptf":
+        written = [info for info, _ in untied(content.entries)]
+    done = Copied(len(written), sum(info.nbytes for info in written))
     if total is not None:
-        total(content.nbytes)
+        total(done.nbytes)
     write(counted(content, progress), target, codec=codec, durable=durable)
+    return done
 
 
 def _check_target(source: PathLike, target: PathLike) -> str:
