@@ -2,17 +2,20 @@
 
 import importlib.util
 import itertools
+import json
 import math
 import pathlib
 import re
 import struct
 
+import craft
 import ml_dtypes
+import msgpack
 import numpy as np
 import pytest
 
 import ptformat
-from ptformat import columns, container, containers, dtypes, errors, index, limits, paths, profile, tree
+from ptformat import columns, container, containers, dtypes, errors, index, limits, paths, profile, reader, tree
 from ptformat.codecs import NAMES, zstd
 
 SPEC = pathlib.Path(__file__).parents[1] / "spec"
@@ -304,16 +307,50 @@ def test_characters_of_the_grammar():
 
 
 def test_flat_keys():
-    for row in table("4.2", "Keys"):
+    for row in table("4.2", "Keys", "Paths"):
         keys, stated = quoted(row["Keys"]), quoted(row["Paths"])
         assert [paths.render(segments) for segments in paths.split_flat(keys).values()] == stated
         assert [paths.join_flat(paths.parse(path)) for path in stated] == keys
 
 
+def test_parts_of_flat_keys():
+    for row in table("4.2", "Keys", "Prefix"):
+        (prefix,), (path,) = quoted(row["Prefix"]), quoted(row["Path of its part"])
+        assert paths.render(paths.split_key(prefix, quoted(row["Keys"]))) == path
+        keys = paths.split_flat(quoted(row["Keys"])).values()
+        values = [(paths.render(segments), "value") for segments in keys]
+        facts = {"class_": craft.sparse([1], [0], ["M"])}
+        ptformat.verify(craft.tree_file(("", "flat"), (path, "part"), *values, **facts))
+
+
+def test_trees_of_the_example():
+    rows = table("3.5", "Nodes")
+    for row in rows:
+        nodes = [(path, form) for form, path in re.findall('([a-z]+) `"(.*?)"`', row["Nodes"])]
+        entries = [*nodes, *((path, "value") for path in quoted(row["Other entries"]))]
+        assert reader._tree(ptformat.Reader(craft.tree_file(*entries))) == json.loads(code(row["Tree"]))
+    assert len(rows) == 3
+
+
 def test_recommended_labels():
-    keys = [7, "7", "a", None, True, False, 1.5, b"\x00\xff", (1, "b", None)]
-    expected = ["7", "7~2", "a", "null", "true", "false", "1.5", "00ff", "1,b,null"]
+    keys = [7, "7", "a", None, True, False, 1.5, b"\x00\xff", (1, "b", None), (), "a\n\x7f", "a%0A%7F"]
+    expected = ["7", "7~2", "a", "null", "true", "false", "1.5", "00ff", "1,b,null", "", "a%0A%7F", "a%0A%7F~2"]
     assert containers._labels(keys) == expected
+
+
+def test_keys_of_the_example():
+    rows = table("4.3", "Key")
+    keys = [1, (1, "a"), "x.y"]
+    assert [bytes.fromhex(code(row["In the column"])) for row in rows] == [profile.encode(key) for key in keys]
+    labels = [quoted(row["Label"])[0] for row in rows]
+    assert labels == containers._labels(keys)
+    assert [quoted(row["Path"])[0] for row in rows] == [paths.render([label]) for label in labels]
+    assert profile.encode(index._pack_sparse("keys", {0: keys})) == hexes("keys")
+    assert craft.index_map(ptformat.save(dict.fromkeys(keys, 0)))["keys"] == msgpack.unpackb(hexes("keys"))
+
+
+def test_number_of_largest_block():
+    assert f"at most {zstd._MAX_BLOCK} |" in section("6.2")
 
 
 @pytest.fixture(scope="module")
