@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
@@ -89,6 +88,3 @@ def safetensors_bytes(header: Any, data: bytes = b"") -> bytes:
 def said(dtype: str, shape: Sequence[Any], begin: Any, end: Any) -> dict[str, Any]:
     """What a safetensors header says of one tensor."""
     return {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
-
-
-BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
