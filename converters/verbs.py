@@ -25,10 +25,17 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """What a copy wrote: number of tensors, under every name that the file holds, and their decoded bytes."""
+    """What a copy wrote.
+
+    Attributes:
+        tensors: Number of tensors, under every name that the file holds.
+        nbytes: Their decoded bytes.
+        repeated: How many of them are tied in the source, and written again because the file holds no ties.
+    """
 
     tensors: int
     nbytes: int
+    repeated: int = 0
 
 
 def plan(
@@ -157,10 +164,10 @@ def _write(
     total: Progress | None,
 ) -> Copied:
     """Write, and say what: in a file without ties a tied tensor counts under each of its names."""
-    written = [entry for entry in content.entries if isinstance(entry, TensorInfo)]
+    written = once = [entry for entry in content.entries if isinstance(entry, TensorInfo)]
     if sink_of(target) != "ptf":
         written = [info for info, _ in untied(content.entries)]
-    done = Copied(len(written), sum(info.nbytes for info in written))
+    done = Copied(len(written), sum(info.nbytes for info in written), len(written) - len(once))
     if total is not None:
         total(done.nbytes)
     write(counted(content, progress), target, codec=codec, durable=durable)

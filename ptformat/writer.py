@@ -282,7 +282,7 @@ class Writer:
         ahead: deque[tuple[memoryview, Future[bytes | None]]] = deque()
         for chunk in chunks:
             ahead.append((chunk, self._pool.submit(zstd.encode, chunk, self._level)))
-            if len(ahead) > 2 * THREADS:
+            if len(ahead) > THREADS:
                 chunk, encoded = ahead.popleft()
                 yield _smaller(chunk, encoded.result())
         for chunk, encoded in ahead:

@@ -64,11 +64,15 @@ def copied(source: str, target: str, *, codec: str, quiet: bool, compare: bool =
     with about(source), Progress(plain(os.path.basename(target)), quiet=quiet) as progress:
         done = copy(source, target, codec=codec, progress=progress.advance, total=progress.total)
     if not quiet:
+        if done.repeated:
+            what = count(done.repeated, "tied tensor")
+            click.echo(f"note      {plain(target)} holds no ties: {what} written again")
         click.echo(written(target, done.tensors, watch, source if compare else None))
     return {
         "file": target,
         "bytes": os.path.getsize(target),
         "tensors": done.tensors,
+        "repeated": done.repeated,
         "seconds": round(watch.seconds, 3),
     }
 
