@@ -157,11 +157,12 @@ class _ByStyle:
 
     def tell_way_back(self) -> None:
         """What only a .ptf, which records the conversion, brings back."""
-        if self.draft.request.sink in (None, "ptf"):
+        sink = self.draft.request.sink
+        if sink is None or sink.records:
             return
         kept = "a .ptf records it; else give a template on the way back"
         if self.plan.collapsed:
-            self.plan.notes.append(f"the tie is not in a {self.draft.request.sink} file: {kept}")
+            self.plan.notes.append(f"the tie is not in a {sink.name} file: {kept}")
         if not self.to_torch:
             changed = self.first_changed()
             if changed is not None:

@@ -22,10 +22,12 @@ class Source(Protocol):
 
     Attributes:
         name: What it is called in messages.
+        kind: What kind of file it is, such as `safetensors`.
         header: Convention, metadata, provenance, as far as the source says.
     """
 
     name: str
+    kind: str
     header: Header
 
     @property
@@ -40,6 +42,21 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go of files."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saving:
+    """How a sink writes; each kind of file heeds what concerns it.
+
+    Attributes:
+        codec: `raw` or `zstd`, of a .ptf.
+        durable: Whether files and names are on disk on return.
+        origin: The path that the content comes from, or None.
+    """
+
+    codec: str = "raw"
+    durable: bool = True
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +75,8 @@ class Content:
 
 class MemorySource:
     """A tree in memory as a source: entries paired with their arrays."""
+
+    kind = "memory"
 
     def __init__(
         self, items: Iterable[tuple[Entry, Array | None]], header: Header | None = None, name: str = "tree"

@@ -14,6 +14,7 @@ from ptformat.tree import Alias, Entry, Node, TensorInfo
 
 from .content import Source
 from .conventions import CONVENTIONS, ESSENTIAL, Axes, Convention, Slot, spelled
+from .files import Kind
 from .infer import Decision, Leaf, Module, decide, parameters, survey
 from .match import RenameError, Renames
 from .plan import Plan, Step, compose, identity, inverse
@@ -54,7 +55,7 @@ class Request:
     style: str = "nested"
     drop: Sequence[str] = ()
     strict: bool = False
-    sink: str | None = None
+    sink: Kind | None = None
 
 
 class Draft:

@@ -62,5 +62,6 @@ def _tell_doubled(draft: Draft) -> None:
     """A file without ties holds a tied tensor once under each name."""
     doubled = len(draft.plan.tied) if not draft.plan.collapsed else 0
     again = f"{doubled} tied tensors are written" if doubled > 1 else "a tied tensor is written"
-    if doubled and draft.request.sink not in (None, "ptf"):
-        draft.plan.notes.append(f"a {draft.request.sink} file holds no ties: {again} again")
+    sink = draft.request.sink
+    if doubled and sink is not None and not sink.ties:
+        draft.plan.notes.append(f"a {sink.name} file holds no ties: {again} again")

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, Unpack
 from ptformat.atomic import PathLike
 from ptformat.columns import Header
 
-from .content import MemorySource, Source
+from .content import MemorySource, Saving, Source
 from .conventions import LINEN, TORCH
 from .draft import Steering
 from .execute import content_of
@@ -98,7 +98,7 @@ class _Made:
             # What is mapped stays readable when the file's name is gone (where it cannot go, the folder stays).
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ptformat-", ignore_cleanup_errors=True))
             path = Path(folder) / "converted.ptf"
-            ptf.write(content_of(made, source, recorded=False), path, durable=False)
+            ptf.write(content_of(made, source, recorded=False), path, Saving(durable=False))
             yield path
 
 

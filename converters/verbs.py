@@ -12,11 +12,11 @@ from ptformat.atomic import PathLike
 from ptformat.errors import FormatError
 from ptformat.tree import TensorInfo
 
-from .content import Content, Source, untied, whole
+from .content import Content, Saving, Source, untied, whole
 from .draft import Request, Steering
 from .drafting import make
 from .execute import content_of, counted
-from .files import open_source, sink_of, write
+from .files import Kind, open_source, sink_of, write
 from .plan import Plan
 from .provenance import undo
 
@@ -122,8 +122,8 @@ def convert(
     kind = _check_target(source, target)
     with _opened(source) as held:
         made = plan(held, to=to, template=template, target=target, **steering)
-        content = content_of(made, held, recorded=kind == "ptf")
-        _write(content, target, codec, durable, progress, total)
+        saving = Saving(codec=codec, durable=durable, origin=os.fspath(source))
+        _write(content_of(made, held, recorded=kind.records), kind, target, saving, progress, total)
     return made
 
 
@@ -150,31 +150,32 @@ def copy(
         FormatError: When the source cannot be understood, or the target cannot hold it.
         OSError: From the file system.
     """
-    _check_target(source, target)
+    kind = _check_target(source, target)
     with _opened(source) as held:
-        return _write(whole(held), target, codec, durable, progress, total)
+        saving = Saving(codec=codec, durable=durable, origin=os.fspath(source))
+        return _write(whole(held), kind, target, saving, progress, total)
 
 
 def _write(
     content: Content,
+    kind: Kind,
     target: PathLike,
-    codec: str,
-    durable: bool,
+    saving: Saving,
     progress: Progress | None,
     total: Progress | None,
 ) -> Copied:
     """Write, and say what: in a file without ties a tied tensor counts under each of its names."""
     written = once = [entry for entry in content.entries if isinstance(entry, TensorInfo)]
-    if sink_of(target) != "ptf":
+    if not kind.ties:
         written = [info for info, _ in untied(content.entries)]
     done = Copied(len(written), sum(info.nbytes for info in written), len(written) - len(once))
     if total is not None:
         total(done.nbytes)
-    write(counted(content, progress), target, codec=codec, durable=durable)
+    write(counted(content, progress), target, saving)
     return done
 
 
-def _check_target(source: PathLike, target: PathLike) -> str:
+def _check_target(source: PathLike, target: PathLike) -> Kind:
     """The kind of the target; FORMAT when it is the source itself or its suffix is not known."""
     kind = sink_of(target)
     if os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target):

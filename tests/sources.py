@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ptformat.columns import Header
-from ptformat.converters.content import MemorySource, Source, whole
+from ptformat.converters.content import MemorySource, Saving, Source, whole
 from ptformat.converters.files import open_source, write
 from ptformat.dtypes import BY_NAME
 from ptformat.tree import Alias, Entry, Node, TensorInfo
@@ -75,7 +75,7 @@ def _array(opened: Source, info: TensorInfo) -> Array:
 def rewrite(origin: Path, target: Path, **options: Any) -> None:
     """The same tree in the kind of file that the target's name asks for."""
     opened = open_source(origin)
-    write(whole(opened), target, durable=False, **options)
+    write(whole(opened), target, Saving(durable=False, **options))
     opened.close()
 
 

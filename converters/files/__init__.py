@@ -1,28 +1,48 @@
-"""Files as sources and sinks: recognised by their content when read, by their suffix when written."""
+"""Files as sources and sinks: recognised by their content when read, by their name when written."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Protocol
 
 from ptformat.atomic import PathLike
 from ptformat.errors import FormatError
 
-from ..content import Content, Source
+from ..content import Content, Saving, Source
 from . import flax_msgpack, ptf, safetensors
 
-_SOURCES: tuple[tuple[ModuleType, Callable[[PathLike], Source]], ...] = (
-    (ptf, ptf.PtfSource),
-    (safetensors, safetensors.SafetensorsSource),
-    (flax_msgpack, flax_msgpack.FlaxMsgpackSource),
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of file, or of directory.
+
+    Attributes:
+        name: What it is called in messages.
+        suffixes: Of the names under which it is written; empty where it is only read.
+        recognises: Whether a path is of this kind, from the path and the first 16 bytes (none of a directory).
+        open: Makes the source.
+        write: Writes content under a path; None where it is only read.
+        ties: Whether it holds ties; else a tied tensor is written under each of its names.
+        records: Whether it holds what a conversion records so as to be undone.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    recognises: Callable[[Path, bytes], bool]
+    open: Callable[[PathLike], Source]
+    write: Callable[[Content, PathLike, Saving], None] | None = None
+    ties: bool = False
+    records: bool = False
+
+
+# In the order in which they are tried.
+KINDS: tuple[Kind, ...] = (
+    Kind("ptf", (".ptf",), ptf.recognises, ptf.PtfSource, ptf.write, ties=True, records=True),
+    Kind("safetensors", (".safetensors",), safetensors.recognises, safetensors.SafetensorsSource, safetensors.write),
+    Kind("flax msgpack", (".msgpack",), flax_msgpack.recognises, flax_msgpack.FlaxMsgpackSource, flax_msgpack.write),
 )
-
-
-class _Write(Protocol):
-    def __call__(self, content: Content, path: PathLike, *, durable: bool = True) -> None: ...
 
 
 def open_source(path: PathLike) -> Source:
@@ -32,44 +52,44 @@ def open_source(path: PathLike) -> Source:
         FormatError: FORMAT when it is none of the supported kinds, or what its own kind refuses.
         OSError: When it cannot be read.
     """
-    with open(path, "rb") as file:
-        head = file.read(16)
-        size = os.fstat(file.fileno()).st_size
-    if not size:
-        raise FormatError("FORMAT", "the file is empty")
-    for module, source in _SOURCES:
-        if module.recognises(head, size):
-            return source(path)
-    kinds = ", ".join(module.NAME for module, _ in _SOURCES)
-    raise FormatError("FORMAT", f"the file begins with {head[:8].hex()}: none of {kinds}")
+    head = b""
+    if not (folder := os.path.isdir(path)):
+        with open(path, "rb") as file:
+            head = file.read(16)
+        if not head:
+            raise FormatError("FORMAT", "the file is empty")
+    for kind in KINDS:
+        if kind.recognises(Path(path), head):
+            return kind.open(path)
+    if folder:
+        open(path, "rb").close()  # raises what the system says of a directory
+    names = ", ".join(kind.name for kind in KINDS)
+    raise FormatError("FORMAT", f"the file begins with {head[:8].hex()}: none of {names}")
 
 
-def sink_of(path: PathLike) -> str:
-    """The kind of file that a name's suffix asks for: `ptf`, `safetensors` or `flax msgpack`.
+def sink_of(path: PathLike) -> Kind:
+    """The kind of file that a name asks for, by its suffix.
 
     Raises:
         FormatError: FORMAT for a suffix that is not known.
     """
     suffix = Path(path).suffix.lower()
-    for module, _ in _SOURCES:
-        if suffix in module.SUFFIXES:
-            return str(module.NAME)
-    known = ", ".join(suffix for module, _ in _SOURCES for suffix in module.SUFFIXES)
+    for kind in KINDS:
+        if suffix in kind.suffixes:
+            return kind
+    known = ", ".join(suffix for kind in KINDS for suffix in kind.suffixes)
     raise FormatError(
         "FORMAT", f"cannot tell what to write from the name {os.fspath(path)!r}: it ends in none of {known}"
     )
 
 
-def write(content: Content, path: PathLike, *, codec: str = "raw", durable: bool = True) -> None:
-    """Write content in the form that the name asks for; `codec` is for .ptf.
+def write(content: Content, path: PathLike, saving: Saving | None = None) -> None:
+    """Write content in the form that the name asks for.
 
     Raises:
         FormatError: For what that kind of file cannot hold; nothing is written.
         OSError: From the file system; the file that was there before is whole.
     """
     kind = sink_of(path)
-    if kind == ptf.NAME:
-        ptf.write(content, path, codec=codec, durable=durable)
-        return
-    sinks: dict[str, _Write] = {safetensors.NAME: safetensors.write, flax_msgpack.NAME: flax_msgpack.write}
-    sinks[kind](content, path, durable=durable)
+    assert kind.write is not None  # what has a suffix can be written
+    kind.write(content, path, saving or Saving())

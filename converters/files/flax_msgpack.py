@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -25,18 +26,16 @@ from ptformat.paths import Segments
 from ptformat.reader import map_file
 from ptformat.tree import Alias, Entry, Node, TensorInfo, Value
 
-from ..content import Content, Pieces, check_shape, untied
+from ..content import Content, Pieces, Saving, check_shape, untied
 from .spool import gather
 
-NAME = "flax msgpack"
-SUFFIXES = (".msgpack",)
 CHUNK_BYTES = 2**30
 _CHUNKED = "__msgpack_chunked_array__"
 _PIECE = 8 * 2**20
 _Tensors = dict[str, tuple[TensorInfo, TensorInfo | Alias]]
 
 
-def recognises(head: bytes, size: int) -> bool:
+def recognises(path: Path, head: bytes) -> bool:
     """Whether a file that begins so is one of these: a msgpack map."""
     return bool(head) and (0x80 <= head[0] <= 0x8F or head[0] in (0xDE, 0xDF))
 
@@ -52,6 +51,8 @@ class _Span:
 
 class FlaxMsgpackSource:
     """A flax msgpack file, mapped: only its structure is read."""
+
+    kind = "flax msgpack"
 
     def __init__(self, path: PathLike) -> None:
         self.name = os.fspath(path)
@@ -198,7 +199,7 @@ def _unchunk(members: dict[str, Any]) -> _Span:
     return found
 
 
-def write(content: Content, path: PathLike, *, durable: bool = True) -> None:
+def write(content: Content, path: PathLike, saving: Saving) -> None:
     """Write nested maps of arrays and values; a tied tensor is written at each of its places.
 
     Lists and tuples become maps of "0", "1", …, as flax's own state dicts have them.
@@ -208,7 +209,7 @@ def write(content: Content, path: PathLike, *, durable: bool = True) -> None:
     """
     tensors = {info.path: (info, entry) for info, entry in untied(content.entries)}
     root = _nest(content)
-    with AtomicFile(path, durable=durable) as file:
+    with AtomicFile(path, durable=saving.durable) as file:
         for part in _stream(root, tensors, content):
             file.write(part)
 

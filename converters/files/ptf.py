@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from ptformat.atomic import PathLike
 from ptformat.codecs import RAW
@@ -12,20 +13,19 @@ from ptformat.reader import Reader, map_file
 from ptformat.tree import TensorInfo
 from ptformat.writer import Writer
 
-from ..content import Content, Pieces
+from ..content import Content, Pieces, Saving
 from .spool import gather
 
-NAME = "ptf"
-SUFFIXES = (".ptf",)
 
-
-def recognises(head: bytes, size: int) -> bool:
+def recognises(path: Path, head: bytes) -> bool:
     """Whether a file that begins so is one of these: the magic, or as much of it as there is."""
-    return head[:8] == MAGIC[: len(head[:8])] and size > 0
+    return bool(head) and head[:8] == MAGIC[: len(head[:8])]
 
 
 class PtfSource:
     """A .ptf file. Raw tensors are views of the map; large compressed ones are decoded into a temporary file."""
+
+    kind = "ptf"
 
     def __init__(self, path: PathLike) -> None:
         self.name = os.fspath(path)
@@ -61,13 +61,13 @@ class PtfSource:
         self._reader.close()
 
 
-def write(content: Content, path: PathLike, *, codec: str = "raw", durable: bool = True) -> None:
+def write(content: Content, path: PathLike, saving: Saving) -> None:
     """Write entries and header as they are."""
     header = content.header
     with Writer(
         path,
-        codec=codec,
-        durable=durable,
+        codec=saving.codec,
+        durable=saving.durable,
         convention=header.convention,
         dialect=header.dialect,
         metadata=header.metadata,

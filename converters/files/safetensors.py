@@ -10,6 +10,7 @@ import json
 import os
 import struct
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,8 @@ from ptformat.errors import FormatError
 from ptformat.reader import map_file
 from ptformat.tree import Entry, Node, TensorInfo, Value
 
-from ..content import Content, Pieces, check_shape, untied
+from ..content import Content, Pieces, Saving, check_shape, untied
 
-NAME = "safetensors"
-SUFFIXES = (".safetensors",)
 MAX_HEADER = 100_000_000  # the library's own limit
 _PIECE = 8 * 2**20
 
@@ -57,13 +56,17 @@ _NAMES = {ours: theirs for theirs, ours in DTYPES.items()}
 _RANK = {ours: rank for rank, ours in enumerate(DTYPES.values())}
 
 
-def recognises(head: bytes, size: int) -> bool:
+def recognises(path: Path, head: bytes) -> bool:
     """Whether a file that begins so is one of these: a header length within the file, then a brace."""
-    return len(head) > 8 and head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= min(size, MAX_HEADER)
+    if head[8:9] != b"{":
+        return False
+    return 2 <= int.from_bytes(head[:8], "little") <= min(path.stat().st_size, MAX_HEADER)
 
 
 class SafetensorsSource:
     """A .safetensors file, mapped."""
+
+    kind = "safetensors"
 
     def __init__(self, path: PathLike) -> None:
         self.name = os.fspath(path)
@@ -180,7 +183,7 @@ def _tensor(name: str, path: str, said: Any) -> tuple[TensorInfo, tuple[int, int
     return info, (begin, end)
 
 
-def write(content: Content, path: PathLike, *, durable: bool = True) -> None:
+def write(content: Content, path: PathLike, saving: Saving) -> None:
     """Write the tensors; a tied one is written under each of its names, inner nodes are left out.
 
     Raises:
@@ -203,7 +206,7 @@ def write(content: Content, path: PathLike, *, durable: bool = True) -> None:
         end = span[1]
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
-    with AtomicFile(path, durable=durable) as file:
+    with AtomicFile(path, durable=saving.durable) as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for info, entry in tensors:
             start = file.position

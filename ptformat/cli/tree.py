@@ -42,21 +42,16 @@ def tree(file: str, *, as_json: bool) -> None:
 
 def _facts(file: str, source: Source) -> dict[str, Any]:
     """All that is said of the file and its entries, as JSON can hold it."""
-    from ..converters.files.flax_msgpack import NAME as FLAX_MSGPACK
-    from ..converters.files.ptf import PtfSource
-    from ..converters.files.safetensors import NAME as SAFETENSORS
-    from ..converters.files.safetensors import SafetensorsSource
     from ..tree import TensorInfo
 
     version = None
-    if isinstance(source, PtfSource):
+    if source.kind == "ptf":
         with open(file, "rb") as opened:
             version = "{}.{}".format(*struct.unpack("<8x2H", opened.read(12)))
-    kind = "ptf" if version else SAFETENSORS if isinstance(source, SafetensorsSource) else FLAX_MSGPACK
     tensors = [entry for entry in source.entries if isinstance(entry, TensorInfo)]
     return {
         "file": file,
-        "format": kind,
+        "format": source.kind,
         "version": version,
         "convention": source.header.convention,
         "dialect": source.header.dialect,

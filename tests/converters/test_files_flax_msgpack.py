@@ -14,7 +14,7 @@ from flax.core import freeze
 from sources import bits, read, rewrite, same
 
 import ptformat
-from ptformat.converters.content import MemorySource, whole
+from ptformat.converters.content import MemorySource, Saving, whole
 from ptformat.converters.files import flax_msgpack, open_source, write
 from ptformat.converters.files.flax_msgpack import FlaxMsgpackSource
 from ptformat.dtypes import TABLE
@@ -327,7 +327,7 @@ def test_every_byte_changed_gives_no_other_error(tmp_path: Path) -> None:
 def test_a_source_in_memory_is_written(tmp_path: Path) -> None:
     array = bits("float32", (4, 3)).T  # not contiguous
     held = MemorySource([(Node("params", "map"), None), (TensorInfo("params.w", "float32", (3, 4)), array)])
-    write(whole(held), tmp_path / "x.msgpack", durable=False)
+    write(whole(held), tmp_path / "x.msgpack", Saving(durable=False))
     assert (tmp_path / "x.msgpack").read_bytes() == flax.serialization.msgpack_serialize({"params": {"w": array}})
 
 

@@ -15,7 +15,7 @@ import pytest
 from ptformat.codecs import THREADS
 from ptformat.columns import Header
 from ptformat.converters import copy
-from ptformat.converters.content import Content
+from ptformat.converters.content import Content, Saving
 from ptformat.converters.files import write
 from ptformat.tree import Node, TensorInfo
 
@@ -73,7 +73,7 @@ def model(path: Path, factor: int) -> None:
         for _ in range(info.nbytes // MIB):
             yield (rng.integers(0, 2**16, MIB // 4, np.uint32) << 16).tobytes()
 
-    write(Content(entries, Header(convention="torch"), pieces), path, durable=False)
+    write(Content(entries, Header(convention="torch"), pieces), path, Saving(durable=False))
 
 
 @pytest.fixture(scope="module")

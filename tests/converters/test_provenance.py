@@ -15,7 +15,7 @@ import ptformat
 import ptformat.torch
 from ptformat.columns import Header
 from ptformat.converters import ConversionError, Plan, convert, plan
-from ptformat.converters.content import Content, whole
+from ptformat.converters.content import Content, Saving, whole
 from ptformat.converters.files import open_source, write
 from ptformat.tree import TensorInfo
 
@@ -114,7 +114,11 @@ def edited(origin: Path, target: Path, change: Any) -> None:
     ]
     known = {entry.path for entry in entries}
     entries += [TensorInfo(path, array.dtype.name, array.shape) for path, array in arrays.items() if path not in known]
-    write(Content(entries, opened.header, lambda entry: iter([arrays[entry.path].tobytes()])), target, durable=False)
+    write(
+        Content(entries, opened.header, lambda entry: iter([arrays[entry.path].tobytes()])),
+        target,
+        Saving(durable=False),
+    )
 
 
 def test_other_values_and_types_are_still_undone(tmp_path: Path) -> None:
@@ -159,7 +163,7 @@ def test_a_value_added_is_not_lost_in_silence(tmp_path: Path) -> None:
     write(
         Content([*content.entries, ptformat.Value("step", 3)], content.header, content.pieces),
         tmp_path / "new.ptf",
-        durable=False,
+        Saving(durable=False),
     )
     with pytest.raises(ConversionError) as caught:
         plan(tmp_path / "new.ptf", to="torch")
@@ -219,7 +223,7 @@ def attempt(origin: Path, provenance: dict[str, Any]) -> Plan | None:
     held = Header(convention=opened.header.convention, provenance=provenance)
     target = origin.with_name("hostile.ptf")
     try:
-        write(Content(opened.entries, held, whole(opened).pieces), target, durable=False)
+        write(Content(opened.entries, held, whole(opened).pieces), target, Saving(durable=False))
         made = to("torch", target, origin.with_name("back.ptf"))
     except (ptformat.FormatError, ConversionError):
         return None
