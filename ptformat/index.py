@@ -9,7 +9,7 @@ import numpy as np
 
 from . import paths, profile, structure
 from .codecs import NAMES as CODEC_NAMES
-from .codecs import RAW
+from .codecs import PLANES, RAW, planes
 from .columns import PACKED, SPARSE, TYPES, Column, Index
 from .columns import Header as Header
 from .dtypes import TABLE
@@ -205,6 +205,11 @@ def _check_chunks(index: Index) -> None:
     if (unknown := ~np.isin(codec, list(CODEC_NAMES))).any():
         c = int(unknown.argmax())
         raise FormatError("CODEC", f"{_chunk(index, c)}: codec {codec[c]} is not known")
+    if (apart := codec == PLANES).any():
+        suited = np.array([planes.suits(row) for row in TABLE])[columns["dtype"]]
+        if (misplaced := apart & ~np.repeat(suited, np.diff(index.chunk_starts))).any():
+            c = int(misplaced.argmax())
+            raise FormatError("CODEC", f"{_chunk(index, c)}: codec planes on elements without several bytes")
     wrong = np.where(codec == RAW, stored != sizes, (stored == 0) | (stored >= sizes))
     if wrong.any():
         c = int(wrong.argmax())

@@ -243,7 +243,8 @@ class Reader(Mapping[str, Any]):
     def _decode_chunk(self, k: int, c: int, into: memoryview) -> None:
         data = self.stored(k, c)
         try:
-            MODULES[int(self.index.columns["codec"][c])].decode(data, into)
+            dtype = dtypes.TABLE[self.index.columns["dtype"][k]]
+            MODULES[int(self.index.columns["codec"][c])].decode(data, into, dtype)
         except FormatError as error:
             where = f"{self.index.named(k)}, chunk {c - int(self.index.chunk_starts[k])}"
             path = self.index.paths[self.index.tensor_rows[k]]

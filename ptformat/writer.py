@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol, TypedDict, Unpack
 
 import numpy as np
@@ -14,7 +16,7 @@ import numpy as np
 from . import dtypes, paths
 from .atomic import AtomicFile, PathLike
 from .bands import byte_pieces
-from .codecs import RAW, THREADS, ZSTD, zstd
+from .codecs import MODULES, PLANES, RAW, THREADS, ZSTD, choose, planes, zstd
 from .columns import Header, columns_of
 from .container import FLAG_ZSTD_INDEX, FRAME_BYTES, PREAMBLE, Trailer, align, checksum
 from .containers import flatten, numpy_array
@@ -26,6 +28,7 @@ from .tree import FORMS, Alias, Entry, Node, TensorInfo, Value
 
 Piece = Any  # anything with the buffer protocol
 POOL_BYTES = 2**18  # a smaller tensor is compressed at once: handing it to a thread would cost more
+CODECS = ("raw", "zstd", "planes", "auto")
 _ENDED = "the writer is closed, or an error has ended it"
 
 
@@ -47,9 +50,10 @@ class Writer:
 
     Args:
         path: The file to write. It is replaced in one step.
-        codec: `raw` keeps tensors mappable; `zstd` compresses each chunk that shrinks.
+        codec: `raw` keeps tensors mappable; `zstd` compresses each chunk that shrinks; `planes` also takes the bytes
+            of elements apart, where they have several; `auto` tries both on the beginning of each tensor.
         chunk: Decoded bytes per chunk: a multiple of 64, at most 64 MiB.
-        level: zstd's level.
+        level: The level of codec zstd.
         convention: Whose names and layouts these are: `torch`, `flax.linen`, …
         dialect: A variant of the convention where names and shapes do not fix the values.
         metadata: Free facts, at most 1 MiB encoded.
@@ -75,8 +79,8 @@ class Writer:
         durable: bool = True,
         _output: Output | None = None,
     ) -> None:
-        if codec not in ("raw", "zstd"):
-            raise ValueError(f"codec {codec!r}, expected 'raw' or 'zstd'")
+        if codec not in CODECS:
+            raise ValueError(f"codec {codec!r}, expected one of {', '.join(CODECS)}")
         if chunk <= 0 or chunk % CHUNK_STEP or chunk > MAX_CHUNK_BYTES:
             raise ValueError(f"chunk of {chunk} bytes, expected a multiple of {CHUNK_STEP} up to {MAX_CHUNK_BYTES}")
         self._header = Header(
@@ -138,7 +142,7 @@ class Writer:
         try:
             self._pad(align(self._position, nbytes))
             chunks = _checked(info, dtype, nbytes, _regroup(pieces, self._chunk))
-            for codec, stored in self._encoded(chunks, nbytes >= POOL_BYTES):
+            for codec, stored in self._encoded(chunks, dtype, nbytes >= POOL_BYTES):
                 self._chunks.append((codec, len(stored), checksum(stored)))
                 self._put(stored)
         except BaseException:
@@ -267,26 +271,37 @@ class Writer:
         if position > self._position:
             self._put(bytes(position - self._position))
 
-    def _encoded(self, chunks: Iterator[memoryview], pooled: bool) -> Iterator[tuple[int, Any]]:
+    def _encoded(self, chunks: Iterator[memoryview], dtype: DType, pooled: bool) -> Iterator[tuple[int, Any]]:
         """(codec, stored bytes) of each chunk, in order; those of a large tensor compressed by threads ahead."""
         if self._codec == "raw":
             for chunk in chunks:
                 yield RAW, chunk
             return
+        first = next(chunks, None)
+        if first is None:
+            return
+        codec = self._chosen(first, dtype)
+        chunks = itertools.chain([first], chunks)
+        encode = partial(zstd.encode, level=self._level) if codec == ZSTD else MODULES[codec].encode
         if not pooled:
             for chunk in chunks:
-                yield _smaller(chunk, zstd.encode(chunk, self._level))
+                yield _smaller(codec, chunk, encode(chunk, dtype))
             return
         if self._pool is None:
             self._pool = ThreadPoolExecutor(THREADS)
         ahead: deque[tuple[memoryview, Future[bytes | None]]] = deque()
         for chunk in chunks:
-            ahead.append((chunk, self._pool.submit(zstd.encode, chunk, self._level)))
+            ahead.append((chunk, self._pool.submit(encode, chunk, dtype)))
             if len(ahead) > THREADS:
                 chunk, encoded = ahead.popleft()
-                yield _smaller(chunk, encoded.result())
+                yield _smaller(codec, chunk, encoded.result())
         for chunk, encoded in ahead:
-            yield _smaller(chunk, encoded.result())
+            yield _smaller(codec, chunk, encoded.result())
+
+    def _chosen(self, chunk: memoryview, dtype: DType) -> int:
+        if self._codec == "auto":
+            return choose(chunk, dtype)
+        return PLANES if self._codec == "planes" and planes.suits(dtype) else ZSTD
 
     def _finish(self) -> None:
         index = columns_of(self._header, self._chunk, self._entries, self._rows, self._chunks)
@@ -304,8 +319,8 @@ class Writer:
         self._put(trailer.pack())
 
 
-def _smaller(chunk: memoryview, frame: bytes | None) -> tuple[int, Any]:
-    return (RAW, chunk) if frame is None else (ZSTD, frame)
+def _smaller(codec: int, chunk: memoryview, stored: bytes | None) -> tuple[int, Any]:
+    return (RAW, chunk) if stored is None else (codec, stored)
 
 
 def _checked(info: TensorInfo, dtype: DType, nbytes: int, chunks: Iterator[memoryview]) -> Iterator[memoryview]:

@@ -20,7 +20,7 @@ def decoded(frame, size=SIZE):
 
 
 def test_table():
-    assert NAMES == {0: "raw", 1: "zstd"}
+    assert NAMES == {0: "raw", 1: "zstd", 2: "planes"}
     assert {0: raw, 1: zstd} == MODULES
 
 

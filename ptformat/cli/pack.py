@@ -25,7 +25,7 @@ def pack(source: str, target: str, *, raw: bool, quiet: bool) -> None:
     if os.path.splitext(target)[1].lower() != ".ptf" and not os.path.isdir(target):
         raise click.UsageError(f"{target}: pack writes a .ptf file. For another kind: ptformat convert")
     check_target(source, target)
-    copied(source, target, codec="raw" if raw else "zstd", quiet=quiet, compare=True)
+    copied(source, target, codec="raw" if raw else "auto", quiet=quiet, compare=True)
 
 
 @click.command(

@@ -10,6 +10,7 @@ import threading
 
 import zstandard
 
+from ..dtypes import DType
 from ..errors import FormatError
 from ..limits import MAX_ZSTD_RATIO, MAX_ZSTD_WINDOW
 
@@ -20,18 +21,22 @@ _MAX_BLOCK = 2**17  # content of a block, unless the window is smaller (RFC 8878
 _contexts = threading.local()  # a zstandard context serves one thread at a time
 
 
-def encode(chunk: memoryview, level: int = LEVEL) -> bytes | None:
+def encode(chunk: memoryview, dtype: DType | None = None, level: int = LEVEL) -> bytes | None:
     """One frame with content size, without checksum or dictionary id; None when the chunk hardly shrinks."""
     key = f"compressor{level}"
     if not hasattr(_contexts, key):
         made = zstandard.ZstdCompressor(level, write_content_size=True, write_checksum=False, write_dict_id=False)
         setattr(_contexts, key, made)
     frame: bytes = getattr(_contexts, key).compress(chunk)
-    small = len(frame) < KEEP * len(chunk) and len(frame) * MAX_ZSTD_RATIO >= len(chunk)
-    return frame if small else None
+    return frame if shrunk(frame, chunk) else None
 
 
-def decode(stored: memoryview, into: memoryview) -> None:
+def shrunk(stored: bytes, chunk: memoryview) -> bool:
+    """Whether stored bytes are enough smaller than a chunk, and not by more than a reader believes."""
+    return len(stored) < KEEP * len(chunk) and len(stored) * MAX_ZSTD_RATIO >= len(chunk)
+
+
+def decode(stored: memoryview, into: memoryview, dtype: DType | None = None) -> None:
     """Decode the one frame in `stored` into exactly `into`.
 
     Raises:
