@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,40 +17,66 @@ from .limits import MAX_PATH_DEPTH
 from .paths import Segments
 from .tree import Alias, Entry, Node, TensorInfo, Value
 
-# Gives a leaf's array, or NotImplemented for an object that is no tensor.
+# Gives a leaf's array or alias, a container to walk in its place, or NotImplemented for an object that is no tensor.
 AsArray = Callable[[Any, str], Any]
+_TOO_LARGE = "does not fit int64 or uint64; save it as text, `str(n)`, or as bytes, `n.to_bytes(16, 'little')`"
 
 
 class Record(tuple[Any, ...]):
     """A namedtuple as read from a file: a tuple whose items have names too. No class is imported to make it.
+
+    Records of the same names and class have one Python type, called with the items like any namedtuple's: so
+    `jax.tree.map` and its like take a record for the namedtuple that it is.
 
     Attributes:
         _fields: The names, in order.
         _class: The class it was saved from, as text, or None.
     """
 
-    _fields: tuple[str, ...]
-    _class: str | None
+    _fields: tuple[str, ...] = ()
+    _class: str | None = None
 
     def __new__(cls, fields: Sequence[str], items: Sequence[Any], class_: str | None = None) -> Record:
         """A record of `items` called `fields`."""
-        record = super().__new__(cls, items)
-        record._fields = tuple(fields)
-        record._class = class_
-        return record
+        if len(fields) != len(items):
+            raise ValueError(f"{len(items)} items for {len(fields)} fields")
+        return tuple.__new__(_record_type(tuple(fields), class_), items)
 
-    def __getnewargs__(self) -> tuple[Any, ...]:
-        return self._fields, tuple(self), self._class
+    def _replace(self, **changes: Any) -> Record:
+        """The record with some items replaced, as a namedtuple's `_replace`."""
+        if unknown := changes.keys() - set(self._fields):
+            raise ValueError(f"no fields {sorted(unknown)}, there are {', '.join(self._fields)}")
+        return Record(self._fields, [changes.get(name, item) for name, item in self._asdict().items()], self._class)
+
+    def _asdict(self) -> dict[str, Any]:
+        """Name -> item."""
+        return dict(zip(self._fields, self, strict=True))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Record, (self._fields, tuple(self), self._class)
 
     def __getattr__(self, name: str) -> Any:
-        fields = self.__dict__.get("_fields", ())
-        if name in fields:
-            return self[fields.index(name)]
-        raise AttributeError(f"no field {name!r}, there are {', '.join(fields)}")
+        raise AttributeError(f"no field {name!r}, there are {', '.join(self._fields)}")
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={item!r}" for name, item in zip(self._fields, self, strict=True))
+        shown = ", ".join(f"{name}={item!r}" for name, item in self._asdict().items())
         return f"{(self._class or 'Record').rpartition('.')[2]}({shown})"
+
+
+class _Made(Record):
+    """What the types of records share: they are called with the items."""
+
+    def __new__(cls, *items: Any) -> _Made:
+        if len(items) != len(cls._fields):
+            raise TypeError(f"{len(items)} items, expected {', '.join(cls._fields) or 'none'}")
+        return tuple.__new__(cls, items)
+
+
+@functools.lru_cache(maxsize=1024)
+def _record_type(fields: tuple[str, ...], class_: str | None) -> type[Record]:
+    # The names come from a file: what Python gives a meaning to stays as it is. `count` and `index` are fields.
+    items = {name: property(operator.itemgetter(i)) for i, name in enumerate(fields) if not name.startswith("_")}
+    return type("Record", (_Made,), {**items, "_fields": fields, "_class": class_, "__module__": __name__})
 
 
 def numpy_array(leaf: Any, where: str) -> Any:
@@ -84,11 +112,16 @@ class _Flattening:
     def walk(self, tree: Any, at: Segments, in_flat: bool = False) -> Iterator[tuple[Entry, Array | None]]:
         path = paths.render(at)
         if tree is None or type(tree) in (bool, int, float, str, bytes):
+            if type(tree) is int and not -(2**63) <= tree < 2**64:
+                raise FormatError("LIMIT", f"{path or 'the root'!r}: integer {tree} {_TOO_LARGE}", path=path)
             yield Value(path, tree), None
             return
         if not isinstance(tree, (Mapping, list, tuple)):
-            yield self.leaf(tree, path)
-            return
+            given = self.as_array(tree, path)
+            if not isinstance(given, (Mapping, list, tuple)):
+                yield self.leaf(tree, given, path)
+                return
+            tree = given
         if len(at) > MAX_PATH_DEPTH:  # before Python's own limit of nesting is met
             raise FormatError("PATH", f"path {path[:40]!r}… has more than {MAX_PATH_DEPTH} segments", path=path)
         if id(tree) in self.open:
@@ -100,8 +133,7 @@ class _Flattening:
             yield from self.sequence(tree, at, path)
         self.open.discard(id(tree))
 
-    def leaf(self, leaf: Any, path: str) -> tuple[Entry, Array | None]:
-        array = self.as_array(leaf, path)
+    def leaf(self, leaf: Any, array: Any, path: str) -> tuple[Entry, Array | None]:
         if array is NotImplemented:
             kind = f"{type(leaf).__module__}.{type(leaf).__qualname__}"
             raise FormatError("TYPE", f"{path or 'the root'!r}: a {kind} is no tensor, value or container", path=path)
@@ -116,20 +148,13 @@ class _Flattening:
     def mapping(
         self, tree: Mapping[Any, Any], at: Segments, path: str, in_flat: bool
     ) -> Iterator[tuple[Entry, Array | None]]:
-        if not all(type(key) is str for key in tree):
-            keys = [_plain_key(key, path) for key in tree]
-            yield Node(path, "keys", keys=tuple(keys)), None
-            for key, label in zip(tree, _labels(keys), strict=True):
-                yield from self.walk(tree[key], (*at, label))
-        elif any("." in key for key in tree):
-            yield Node(path, "flat"), None
-            for key, segments in paths.split_flat(tree).items():
-                yield from self.walk(tree[key], (*at, *segments), in_flat=True)
-        else:
-            if not tree or in_flat:
-                yield Node(path, "map"), None
-            for key in tree:
-                yield from self.walk(tree[key], (*at, key))
+        form, places = placed(tree, path)
+        if form == "keys":
+            yield Node(path, form, keys=tuple(_plain_key(key, path) for key in tree)), None
+        elif form == "flat" or not tree or in_flat:
+            yield Node(path, form), None
+        for key, segments in places:
+            yield from self.walk(tree[key], (*at, *segments), in_flat=form == "flat")
 
     def sequence(self, tree: Sequence[Any], at: Segments, path: str) -> Iterator[tuple[Entry, Array | None]]:
         fields = getattr(tree, "_fields", None)
@@ -143,6 +168,16 @@ class _Flattening:
             yield Node(path, "namedtuple", class_=name), None
         for label, item in zip(fields or map(str, range(len(tree))), tree, strict=True):
             yield from self.walk(item, (*at, label))
+
+
+def placed(tree: Mapping[Any, Any], path: str = "") -> tuple[str, list[tuple[Any, Segments]]]:
+    """The form of a mapping, and where beneath it each key's item stands: keys, flat or map."""
+    if not all(type(key) is str for key in tree):
+        labels = _labels([_plain_key(key, path) for key in tree])
+        return "keys", [(key, (label,)) for key, label in zip(tree, labels, strict=True)]
+    if any("." in key for key in tree):
+        return "flat", list(paths.split_flat(tree).items())
+    return "map", [(key, (key,)) for key in tree]
 
 
 def _plain_key(key: Any, path: str) -> Any:

@@ -3,6 +3,7 @@ import copy
 import math
 import pickle
 
+import jax
 import numpy as np
 import pytest
 
@@ -31,7 +32,7 @@ def same(a, b):
             and all(same(a[k], b[k]) for k in a)
         )
     if isinstance(a, tuple) and hasattr(a, "_fields"):
-        return type(b) is Record and a._fields == b._fields and all(map(same, a, b))
+        return isinstance(b, Record) and a._fields == b._fields and all(map(same, a, b))
     if isinstance(a, (list, tuple)):
         return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, float):
@@ -140,7 +141,8 @@ def test_a_record_is_a_tuple_with_names(tmp_path):
     with pytest.raises(AttributeError, match="no field 'x', there are mu, nu"):
         _ = found.x
     for again in (copy.copy(found), pickle.loads(pickle.dumps(found))):
-        assert type(again) is Record
+        assert isinstance(again, Record)
+        assert type(again) is type(found)
         assert (again._fields, again._class, again.nu) == (found._fields, found._class, 2)
 
 
@@ -222,3 +224,43 @@ def test_ties_are_by_identity_never_by_bytes(tmp_path):
     flat = ptformat.load_file(path)
     assert flat["a"] is flat["b.c"]
     assert flat["a"] is not flat["d"]
+
+
+def test_records_under_jax_tree():
+    record = Record(["count", "mu"], [ONE, {"a": ONE + 1}], "optax.ScaleByAdamState")
+    doubled = jax.tree.map(lambda leaf: leaf * 2, record)
+    assert isinstance(doubled, Record)
+    assert (doubled._fields, doubled._class) == (("count", "mu"), "optax.ScaleByAdamState")
+    assert doubled.count.tolist() == [3]
+    assert doubled.mu["a"].tolist() == [5]
+    assert jax.tree.structure(record) == jax.tree.structure(Record(["count", "mu"], [1, {"a": 2}], record._class))
+    assert jax.tree.structure(record) != jax.tree.structure(Record(["count", "mu"], [1, {"a": 2}], None))
+    assert [jax.tree_util.keystr(at) for at, _ in jax.tree_util.tree_leaves_with_path(record)] == [
+        ".count",
+        ".mu['a']",
+    ]
+    empty = Record([], [], "optax.EmptyState")
+    assert jax.tree.map(str, [empty]) == [empty]
+    assert jax.tree.map(str, [empty])[0]._class == "optax.EmptyState"
+
+
+def test_a_record_does_what_namedtuples_do():
+    record = Record(["index", "nu", "_x", "__len__"], [1, 2, 3, 4])
+    assert (record.index, record.nu, len(record)) == (1, 2, 4)
+    assert record._asdict() == {"index": 1, "nu": 2, "_x": 3, "__len__": 4}
+    assert record._replace(nu=5) == (1, 5, 3, 4)
+    assert type(record._replace(nu=5)) is type(record)
+    with pytest.raises(ValueError, match=r"no fields \['mu'\], there are index, nu"):
+        record._replace(mu=1)
+    with pytest.raises(TypeError, match="1 items, expected index, nu"):
+        type(record)(1)
+    with pytest.raises(ValueError, match="1 items for 2 fields"):
+        Record(["a", "b"], [1])
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 2**127])
+def test_integers_that_no_file_can_hold(number, tmp_path):
+    with pytest.raises(FormatError, match=rf"'rng\.state\.inc': integer {number} does not fit .*`str\(n\)`") as caught:
+        trip({"rng": {"state": {"inc": number}}}, tmp_path)
+    assert (caught.value.code, caught.value.path) == ("LIMIT", "rng.state.inc")
+    assert list(tmp_path.iterdir()) == []

@@ -290,4 +290,5 @@ def test_a_record_from_a_file_without_a_class():
         out.node("", "namedtuple")
         out.value("mu", 1)
     tree = reader._tree(Reader(out.getvalue()))
-    assert (type(tree), repr(tree)) == (Record, "Record(mu=1)")
+    assert isinstance(tree, Record)
+    assert repr(tree) == "Record(mu=1)"
