@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .reader import load_file as load_file
     from .reader import load_tree as load_tree
     from .reader import open as open
+    from .slices import Slice as Slice
     from .tree import Alias as Alias
     from .tree import Branch as Branch
     from .tree import Leaf as Leaf
@@ -40,6 +41,7 @@ _FACE = {
     "Node": "tree",
     "Reader": "reader",
     "Record": "containers",
+    "Slice": "slices",
     "TensorInfo": "tree",
     "Value": "tree",
     "Verified": "verification",

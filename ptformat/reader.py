@@ -23,6 +23,7 @@ from .dtypes import Array
 from .errors import FormatError
 from .limits import ALIGN, MAX_INDEX_BYTES, MAX_INDEX_RATIO
 from .paths import join_flat, parse
+from .slices import Ranges, Slice, reserve, runs, touched
 from .tree import Alias, Branch, Entry, Leaf, Node, grow
 
 Buffer = bytes | bytearray | memoryview | mmap.mmap
@@ -105,6 +106,47 @@ class Reader(Mapping[str, Any]):
             return self.index.values[self.index.ordinals[row]]
         return self._array(row)
 
+    def slice(self, path: str) -> Slice:
+        """A tensor to be read in part: `file.slice("w")[10:20, :5]`, a new array; only its chunks are read.
+
+        Elements of less than a byte are unpacked all together.
+        """
+        row = self._row(path)
+        if self.index.columns["type"][row] not in (TENSOR, ALIAS):
+            raise KeyError(f"{path!r} is no tensor in {self.name}")
+        row, perm = self._target(row)
+        k = int(self.index.ordinals[row])
+        dtype = dtypes.TABLE[self.index.columns["dtype"][k]]
+        shape = self.index.shape(k)
+        order = perm or tuple(range(len(shape)))
+
+        def read(ranges: Ranges) -> Array:
+            moved = [ranges[order.index(axis)] for axis in range(len(shape))]
+            return self._part(k, dtype, shape, tuple(moved)).transpose(order)
+
+        return Slice(tuple(shape[axis] for axis in order), dtype.numpy, read)
+
+    def _part(self, k: int, dtype: dtypes.DType, shape: tuple[int, ...], ranges: Ranges) -> Array:
+        """The k-th tensor, of which only what the ranges select is sure to be there."""
+        if dtype.bits < 8:
+            return self._unpacked(k, self._bytes(k))
+        first = int(self.index.chunk_starts[k])
+        if all(ranges):
+            starts, length = runs(shape, ranges)
+            wanted = touched(starts, length, dtype.bits // 8, self.index.chunk) + first
+        else:
+            wanted = np.zeros(0, np.int64)
+        if not self.index.coded[k]:
+            for c in wanted if self._verify else ():
+                self.stored(k, int(c))
+            stored = np.frombuffer(self.raw(self.index.layout[0][k], int(self.index.nbytes[k])), np.uint8)
+            return dtypes.unpack(stored, dtype, shape)
+        into = reserve(int(self.index.nbytes[k]))
+        for c in wanted.tolist():
+            start = (c - first) * self.index.chunk
+            self._decode_chunk(k, c, into.data[start : start + int(self.index.chunk_sizes[c])])
+        return dtypes.unpack(into, dtype, shape)
+
     def __contains__(self, path: object) -> bool:
         row = self.index.rows.get(path)  # type: ignore[call-overload]
         return row is not None and bool(self.index.columns["type"][row] != NODE)
@@ -164,16 +206,19 @@ class Reader(Mapping[str, Any]):
             raise KeyError(f"no entry {path!r} in {self.name}") from None
 
     def _array(self, row: int) -> Array:
-        perm: tuple[int, ...] | None = None
-        if self.index.columns["type"][row] == ALIAS:
-            found = self.index.sparse.get("perm", {}).get(row)
-            perm = tuple(found) if found else None
-            row = int(self.index.columns["alias"][self.index.ordinals[row]])
+        row, perm = self._target(row)
         array = self._arrays.get((row, perm))
         if array is None:
             array = self._tensor(row) if perm is None else self._array(row).transpose(perm)
             self._arrays[row, perm] = array
         return array
+
+    def _target(self, row: int) -> Key:
+        """The row of the tensor behind a tensor's or alias' row, and the alias' permutation."""
+        if self.index.columns["type"][row] != ALIAS:
+            return row, None
+        found = self.index.sparse.get("perm", {}).get(row)
+        return int(self.index.columns["alias"][self.index.ordinals[row]]), tuple(found) if found else None
 
     def _tensor(self, row: int) -> Array:
         k = int(self.index.ordinals[row])

@@ -16,7 +16,7 @@ errors limits
 dtypes paths profile
 bands tree container codecs
 columns structure index
-atomic containers
+atomic containers slices
 writer reader
 verification
 __init__

@@ -5,7 +5,7 @@ import xxhash
 import zstandard
 
 import ptformat
-from ptformat.codecs import MODULES, NAMES, raw, zstd
+from ptformat.codecs import MODULES, NAMES, planes, raw, zstd
 from ptformat.errors import FormatError
 
 SIZE = 4096
@@ -21,7 +21,7 @@ def decoded(frame, size=SIZE):
 
 def test_table():
     assert NAMES == {0: "raw", 1: "zstd", 2: "planes"}
-    assert {0: raw, 1: zstd} == MODULES
+    assert {0: raw, 1: zstd, 2: planes} == MODULES
 
 
 def test_raw_copies():
