@@ -15,6 +15,7 @@ from ptformat.limits import MAX_RANK, MAX_TENSOR_BYTES
 from ptformat.tree import Alias, Entry, TensorInfo
 
 Pieces = Iterator[Any]  # of buffers
+MAX_SHARD_BYTES = 5 * 10**9  # as in transformers' save_pretrained
 
 
 class Source(Protocol):
@@ -52,11 +53,13 @@ class Saving:
         codec: `raw` or `zstd`, of a .ptf.
         durable: Whether files and names are on disk on return.
         origin: The path that the content comes from, or None.
+        max_shard_bytes: Bytes of tensors in one file of a directory of shards; a larger tensor has one of its own.
     """
 
     codec: str = "raw"
     durable: bool = True
     origin: str | None = None
+    max_shard_bytes: int = MAX_SHARD_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +123,25 @@ def moved(source: Source, path: str, dtype: str, perm: tuple[int, ...] | None) -
     return byte_pieces(source.array(path).transpose(perm), named(dtype))
 
 
-def untied(entries: Sequence[Entry]) -> Iterator[tuple[TensorInfo, TensorInfo | Alias]]:
-    """What a file without ties holds: (tensor, the entry whose bytes it has); an alias becomes a tensor."""
+def straight(alias: Alias) -> bool:
+    """Whether an alias has its target's axes in their order."""
+    return alias.perm is None or alias.perm == tuple(sorted(alias.perm))
+
+
+def untied(
+    entries: Sequence[Entry], where: Callable[[Alias], bool] = lambda alias: True
+) -> Iterator[tuple[TensorInfo, TensorInfo | Alias]]:
+    """What a file without ties holds: (tensor, the entry whose bytes it has); an alias becomes a tensor.
+
+    Args:
+        entries: Of a tree.
+        where: The aliases that become tensors; the others are left out.
+    """
     tensors = {entry.path: entry for entry in entries if isinstance(entry, TensorInfo)}
     for entry in entries:
         if isinstance(entry, TensorInfo):
             yield entry, entry
-        elif isinstance(entry, Alias):
+        elif isinstance(entry, Alias) and where(entry):
             target = tensors[entry.target]
             order = entry.perm or tuple(range(len(target.shape)))
             yield TensorInfo(entry.path, target.dtype, tuple(target.shape[i] for i in order)), entry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ptformat import paths
+from ptformat.tree import Alias
 
 from . import by_style, by_template
 from .content import Source
@@ -60,8 +61,11 @@ def _guess(draft: Draft, step: Step) -> str:
 
 def _tell_doubled(draft: Draft) -> None:
     """A file without ties holds a tied tensor once under each name."""
-    doubled = len(draft.plan.tied) if not draft.plan.collapsed else 0
-    again = f"{doubled} tied tensors are written" if doubled > 1 else "a tied tensor is written"
-    sink = draft.request.sink
-    if doubled and sink is not None and not sink.ties:
-        draft.plan.notes.append(f"a {sink.name} file holds no ties: {again} again")
+    plan, sink = draft.plan, draft.request.sink
+    if sink is None:
+        return
+    doubled = sum(sink.spells_out(entry) for entry in plan.entries if isinstance(entry, Alias))
+    if doubled:
+        again = f"{doubled} tied tensors are written" if doubled > 1 else "a tied tensor is written"
+        ties = "ties of permuted axes" if sink.ties else "ties"
+        plan.notes.append(f"a {sink.name} file holds no {ties}: {again} again")

@@ -30,7 +30,7 @@ class Copied:
     Attributes:
         tensors: Number of tensors, under every name that the file holds.
         nbytes: Their decoded bytes.
-        repeated: How many of them are tied in the source, and written again because the file holds no ties.
+        repeated: How many of them are tied in the source, and written again because the file cannot hold those ties.
     """
 
     tensors: int
@@ -165,9 +165,8 @@ def _write(
     total: Progress | None,
 ) -> Copied:
     """Write, and say what: in a file without ties a tied tensor counts under each of its names."""
-    written = once = [entry for entry in content.entries if isinstance(entry, TensorInfo)]
-    if not kind.ties:
-        written = [info for info, _ in untied(content.entries)]
+    once = [entry for entry in content.entries if isinstance(entry, TensorInfo)]
+    written = [info for info, _ in untied(content.entries, kind.spells_out)]
     done = Copied(len(written), sum(info.nbytes for info in written), len(written) - len(once))
     if total is not None:
         total(done.nbytes)

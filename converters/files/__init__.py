@@ -9,8 +9,9 @@ from pathlib import Path
 
 from ptformat.atomic import PathLike
 from ptformat.errors import FormatError
+from ptformat.tree import Alias
 
-from ..content import Content, Saving, Source
+from ..content import Content, Saving, Source, straight
 from . import flax_msgpack, ptf, safetensors
 
 
@@ -25,6 +26,7 @@ class Kind:
         open: Makes the source.
         write: Writes content under a path; None where it is only read.
         ties: Whether it holds ties; else a tied tensor is written under each of its names.
+        turned: Whether it holds ties of permuted axes too.
         records: Whether it holds what a conversion records so as to be undone.
     """
 
@@ -34,13 +36,25 @@ class Kind:
     open: Callable[[PathLike], Source]
     write: Callable[[Content, PathLike, Saving], None] | None = None
     ties: bool = False
+    turned: bool = False
     records: bool = False
+
+    def spells_out(self, alias: Alias) -> bool:
+        """Whether an alias becomes a tensor of its own in such a file."""
+        return not (self.ties if straight(alias) else self.turned)
 
 
 # In the order in which they are tried.
 KINDS: tuple[Kind, ...] = (
-    Kind("ptf", (".ptf",), ptf.recognises, ptf.PtfSource, ptf.write, ties=True, records=True),
-    Kind("safetensors", (".safetensors",), safetensors.recognises, safetensors.SafetensorsSource, safetensors.write),
+    Kind("ptf", (".ptf",), ptf.recognises, ptf.PtfSource, ptf.write, ties=True, turned=True, records=True),
+    Kind(
+        "safetensors",
+        (".safetensors",),
+        safetensors.recognises,
+        safetensors.SafetensorsSource,
+        safetensors.write,
+        ties=True,
+    ),
     Kind("flax msgpack", (".msgpack",), flax_msgpack.recognises, flax_msgpack.FlaxMsgpackSource, flax_msgpack.write),
 )
 

@@ -2,6 +2,8 @@
 
 Layout, from the safetensors README: u64 little-endian header length, a JSON header of name -> dtype, shape,
 data_offsets (and `__metadata__`, strings only), then the tensors' bytes without holes.
+
+A tied tensor is stored once, as the library's `save_model` does: `__metadata__` says removed name -> kept name.
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +24,9 @@ from ptformat.columns import Header
 from ptformat.dtypes import Array
 from ptformat.errors import FormatError
 from ptformat.reader import map_file
-from ptformat.tree import Entry, Node, TensorInfo, Value
+from ptformat.tree import Alias, Entry, Node, TensorInfo, Value
 
-from ..content import Content, Pieces, Saving, check_shape, untied
+from ..content import Content, Pieces, Saving, check_shape, straight, untied
 
 MAX_HEADER = 100_000_000  # the library's own limit
 _PIECE = 8 * 2**20
@@ -52,6 +55,8 @@ DTYPES = {
     "F4": "float4_e2m1fn",
 }
 _NAMES = {ours: theirs for theirs, ours in DTYPES.items()}
+# A name that has another meaning in `__metadata__`.
+_NOT_TIED = ("format",)
 # The library writes wide types first, so that every tensor is aligned to its element.
 _RANK = {ours: rank for rank, ours in enumerate(DTYPES.values())}
 
@@ -73,18 +78,15 @@ class SafetensorsSource:
         self._buffer = memoryview(map_file(path))
         header, self._start = _read_header(self._buffer)
         metadata = header.pop("__metadata__", {})
+        tied = {name: metadata.pop(name) for name in _tied(metadata, header)}
         self._places: dict[str, tuple[TensorInfo, tuple[int, int]]] = {}
-        self.entries = self._read_entries(header)
+        self.entries = self._read_entries(header, tied)
         self.header = Header(metadata=metadata, convention="torch" if metadata.get("format") == "pt" else None)
 
-    def _read_entries(self, header: dict[str, Any]) -> list[Entry]:
-        entries: list[Entry] = []
-        if any("." in name for name in header):
-            entries.append(Node("", "flat"))
-        elif not header:
-            entries.append(Node("", "map"))
+    def _read_entries(self, header: dict[str, Any], tied: dict[str, str]) -> list[Entry]:
+        entries: list[Entry] = root_of([*header, *tied])
         end = 0
-        segments = paths.split_flat(header)
+        segments = paths.split_flat([*header, *tied])
         for name, said in sorted(header.items(), key=lambda item: _begin(item[1])):
             path = paths.render(segments[name])
             info, span = _tensor(name, path, said)
@@ -98,7 +100,7 @@ class SafetensorsSource:
             raise FormatError(
                 "TRUNCATED" if end > size else "EXTENT", f"the header describes {end} bytes, {size} follow"
             )
-        return entries
+        return entries + [Alias(paths.render(segments[name]), paths.render(segments[tied[name]])) for name in tied]
 
     def array(self, path: str) -> Array:
         """A view of the map."""
@@ -118,6 +120,27 @@ class SafetensorsSource:
     def close(self) -> None:
         """Let go of the map."""
         self._buffer = memoryview(b"")
+
+
+def root_of(names: Sequence[str]) -> list[Entry]:
+    """The node of the root, where the names need one."""
+    if any("." in name for name in names):
+        return [Node("", "flat")]
+    return [] if names else [Node("", "map")]
+
+
+def _tied(metadata: Mapping[str, str], header: Mapping[str, Any]) -> list[str]:
+    """The metadata keys that record a removed name: their value is a tensor's name, and they are none."""
+    found = []
+    for name, kept in sorted(metadata.items()):
+        if name in header or kept not in header or name in _NOT_TIED:
+            continue
+        try:
+            paths.check(paths.render(paths.split_key(name, ())))
+        except FormatError:
+            continue  # no name that a tensor could have
+        found.append(name)
+    return found
 
 
 def _begin(said: Any) -> tuple[int, int]:
@@ -143,7 +166,7 @@ def _read_header(buffer: memoryview) -> tuple[dict[str, Any], int]:
     if 8 + length > size:
         raise FormatError("TRUNCATED", f"safetensors header of {length} bytes, {size - 8} follow")
     try:
-        header = json.loads(str(buffer[8 : 8 + length], "utf-8"), object_pairs_hook=_unique)
+        header = json.loads(str(buffer[8 : 8 + length], "utf-8"), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         if isinstance(error, FormatError):
             raise
@@ -156,7 +179,8 @@ def _read_header(buffer: memoryview) -> tuple[dict[str, Any], int]:
     return header, 8 + length
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose keys differ; json.loads would take the last of two."""
     result = dict(pairs)
     if len(result) != len(pairs):
         raise FormatError("DUPLICATE", "safetensors header: a name stands twice")
@@ -183,30 +207,72 @@ def _tensor(name: str, path: str, said: Any) -> tuple[TensorInfo, tuple[int, int
     return info, (begin, end)
 
 
-def write(content: Content, path: PathLike, saving: Saving) -> None:
-    """Write the tensors; a tied one is written under each of its names, inner nodes are left out.
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What one file, or several, are to hold.
+
+    Attributes:
+        tensors: (tensor, the entry whose bytes it has), in the tree's order.
+        tied: Removed name -> the name under which its tensor is kept.
+        metadata: Strings.
+    """
+
+    tensors: list[tuple[TensorInfo, TensorInfo | Alias]]
+    tied: dict[str, str]
+    metadata: dict[str, str]
+
+
+def holding(content: Content) -> Holding:
+    """What content comes to in this format; inner nodes are left out.
+
+    A tie is recorded, unless its axes are permuted or the metadata already use its name: it then becomes a tensor.
 
     Raises:
         FormatError: TYPE for a value, DTYPE for a type that safetensors lacks, DUPLICATE for two paths of one name.
     """
-    tensors = sorted(untied(content.entries), key=lambda pair: (-_RANK[_known(pair[0])], _name(pair[0].path)))
     if values := [entry.path for entry in content.entries if isinstance(entry, Value)]:
         what = f"{len(values)} values that are no tensors, such as {values[0]!r}"
         raise FormatError("TYPE", f"a .safetensors file cannot hold {what}; keep them in a .ptf", path=values[0])
+    held = Holding([], {}, _strings(content.header.metadata, content.header.convention))
+    seen: set[str] = set()
+    for info, entry in untied(content.entries):
+        name = name_of(info.path)
+        if name == "__metadata__":
+            raise FormatError("PATH", f"{name!r} is no name that safetensors can give a tensor", path=info.path)
+        if name in seen:
+            raise FormatError("DUPLICATE", f"two tensors would be called {name!r}", path=info.path)
+        seen.add(name)
+        if isinstance(entry, Alias) and straight(entry) and name not in held.metadata and name not in _NOT_TIED:
+            held.tied[name] = name_of(entry.target)
+        else:
+            _known(info)
+            held.tensors.append((info, entry))
+    return held
+
+
+def write(content: Content, path: PathLike, saving: Saving) -> None:
+    """Write the tensors, a tied one once with the record of its other names.
+
+    Raises:
+        FormatError: What `holding` refuses.
+    """
+    write_file(holding(content), content, path, durable=saving.durable)
+
+
+def write_file(held: Holding, content: Content, path: PathLike, *, durable: bool) -> None:
+    """Write one file of tensors whose bytes the content has."""
+    tensors = sorted(held.tensors, key=lambda pair: (-_RANK[pair[0].dtype], name_of(pair[0].path)))
     header: dict[str, Any] = {}
-    if metadata := _strings(content.header.metadata, content.header.convention):
+    if metadata := held.metadata | held.tied:
         header["__metadata__"] = metadata
     end = 0
     for info, _ in tensors:
-        name = _name(info.path)
-        if name in header:
-            raise FormatError("DUPLICATE", f"two tensors would be called {name!r}", path=info.path)
         span = [end, end + info.nbytes]
-        header[name] = {"dtype": _NAMES[info.dtype], "shape": list(info.shape), "data_offsets": span}
+        header[name_of(info.path)] = {"dtype": _NAMES[info.dtype], "shape": list(info.shape), "data_offsets": span}
         end = span[1]
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
-    with AtomicFile(path, durable=saving.durable) as file:
+    with AtomicFile(path, durable=durable) as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for info, entry in tensors:
             start = file.position
@@ -215,13 +281,13 @@ def write(content: Content, path: PathLike, saving: Saving) -> None:
             assert file.position - start == info.nbytes
 
 
-def _known(info: TensorInfo) -> str:
+def _known(info: TensorInfo) -> None:
     if info.dtype not in _NAMES:
         raise FormatError("DTYPE", f"tensor {info.path!r}: safetensors has no {info.dtype}", path=info.path)
-    return info.dtype
 
 
-def _name(path: str) -> str:
+def name_of(path: str) -> str:
+    """The name of the tensor at a path: what stands between the dots of a flat key may hold dots itself."""
     return paths.join_flat(paths.parse(path))
 
 

@@ -12,10 +12,12 @@ import torch
 from sources import bits, read, rewrite, safetensors_bytes, said, same
 
 import ptformat
+import ptformat.torch
 from ptformat.converters.files import open_source
 from ptformat.converters.files.safetensors import DTYPES, MAX_HEADER, SafetensorsSource
 from ptformat.dtypes import BY_NAME
 from ptformat.torch.tensors import DTYPES as TORCH_DTYPES
+from ptformat.tree import Alias
 
 SHAPES = [(3, 5), (), (0, 4), (1,), (7, 3, 2)]
 NUMPY = [name for name in DTYPES.values() if name not in ("float4_e2m1fn",)]
@@ -150,13 +152,99 @@ def test_names_that_only_escapes_can_hold(tmp_path: Path) -> None:
     assert (tmp_path / "ours.safetensors").read_bytes() == (tmp_path / "theirs.safetensors").read_bytes()
 
 
-def test_ties_are_spelled_out(tmp_path: Path) -> None:
-    shared = bits("float32", (2, 3))
-    ptformat.save_file({"a.w": shared, "b.w": shared}, tmp_path / "x.ptf")
+class Tied(torch.nn.Module):
+    """Three names for one weight, two for one bias; `free` stands alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.z = torch.nn.Linear(3, 2)
+        self.a, self.free = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+        self.m = torch.nn.Linear(3, 2, bias=False)
+        self.a.weight = self.m.weight = self.z.weight
+        self.a.bias = self.z.bias
+
+
+TIES = {("a.weight", "m.weight", "z.weight"), ("a.bias", "z.bias")}
+
+
+def ties(path: Path) -> set[tuple[str, ...]]:
+    """Every group of names of one tensor."""
+    groups: dict[str, list[str]] = {}
+    for entry in open_source(path).entries:
+        if isinstance(entry, Alias):
+            groups.setdefault(entry.target, [entry.target]).append(entry.path)
+    return {tuple(sorted(group)) for group in groups.values()}
+
+
+def test_the_record_of_removed_names_is_read_as_ties(tmp_path: Path) -> None:
+    module = Tied()
+    safetensors.torch.save_model(module, str(tmp_path / "x.safetensors"), metadata={"who": "me"})
+    opened = open_source(tmp_path / "x.safetensors")
+    assert [entry for entry in opened.entries if isinstance(entry, Alias)] == [
+        Alias("m.weight", "a.weight"),
+        Alias("z.bias", "a.bias"),
+        Alias("z.weight", "a.weight"),
+    ]
+    assert opened.header.metadata == {"who": "me"}
+    assert ties(tmp_path / "x.safetensors") == TIES
+    assert len(read(tmp_path / "x.safetensors")) == 4
+    rewrite(tmp_path / "x.safetensors", tmp_path / "x.ptf")
+    state = ptformat.torch.load_file(tmp_path / "x.ptf")
+    assert sorted(state) == sorted(module.state_dict())
+    assert all(torch.equal(state[name], tensor) for name, tensor in module.state_dict().items())
+    assert state["z.weight"] is state["a.weight"] is state["m.weight"]
+
+
+@pytest.mark.parametrize("through", [".ptf", ".safetensors"])
+def test_the_library_loads_the_ties_that_we_wrote(through: str, tmp_path: Path) -> None:
+    module, fresh = Tied(), Tied()
+    ptformat.torch.save_model(module, tmp_path / "x.ptf")
+    rewrite(tmp_path / "x.ptf", tmp_path / f"x{through}2{through}")
+    rewrite(tmp_path / f"x{through}2{through}", tmp_path / "y.safetensors")
+    with safetensors.safe_open(tmp_path / "y.safetensors", "pt") as file:
+        assert sorted(file.keys()) == ["free.bias", "free.weight", "z.bias", "z.weight"]
+        record = {"a.weight": "z.weight", "m.weight": "z.weight", "a.bias": "z.bias"}
+        assert file.metadata() == record | {"format": "pt"}
+    assert safetensors.torch.load_model(fresh, str(tmp_path / "y.safetensors")) == (set(), [])
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(fresh.state_dict()[name], tensor)
+    assert ties(tmp_path / "y.safetensors") == TIES
+
+
+def test_metadata_that_are_no_record_stay_metadata(tmp_path: Path) -> None:
+    tensors = {"a.w": np.zeros(2), "b.w": np.ones(2), "pt": np.ones(1)}
+    metadata = {"who": "me", "b.w": "a.w", "c.w": "gone.w", "a\nb": "a.w", "x" * 2000: "a.w", "format": "pt"}
+    safetensors.numpy.save_file(tensors, tmp_path / "x.safetensors", metadata=metadata)
+    opened = open_source(tmp_path / "x.safetensors")
+    assert opened.header.metadata == metadata
+    assert not [entry for entry in opened.entries if isinstance(entry, Alias)]
+
+
+@pytest.mark.parametrize(("name", "metadata"), [("b.w", {"b.w": "taken"}), ("format", {})])
+def test_a_tie_whose_name_the_metadata_use_is_spelled_out(name: str, metadata: dict[str, str], tmp_path: Path) -> None:
+    array = bits("float32", (2, 3))
+    with ptformat.Writer(tmp_path / "x.ptf", metadata=metadata) as out:
+        out.tensor("a", array)
+        out.alias(name, "a")
     rewrite(tmp_path / "x.ptf", tmp_path / "x.safetensors")
     found = safetensors.numpy.load_file(tmp_path / "x.safetensors")
-    assert sorted(found) == ["a.w", "b.w"]
-    assert all(same(array, shared) for array in found.values())
+    assert sorted(found) == sorted(["a", name])
+    assert same(found[name], array)
+    assert open_source(tmp_path / "x.safetensors").header.metadata == metadata
+
+
+def test_ties_in_a_tree_that_is_not_flat(tmp_path: Path) -> None:
+    array = bits("float32", (2, 3))
+    ptformat.save_file({"a": array, "b": array}, tmp_path / "x.ptf")
+    rewrite(tmp_path / "x.ptf", tmp_path / "x.safetensors")
+    rewrite(tmp_path / "x.safetensors", tmp_path / "y.ptf")
+    assert (tmp_path / "y.ptf").read_bytes() == (tmp_path / "x.ptf").read_bytes()
+
+
+def test_a_tie_beneath_a_tensor_of_its_name(tmp_path: Path) -> None:
+    header = {"__metadata__": {"x.w.s": "x.w"}, "x.w": said("U8", [1], 0, 1)}
+    (tmp_path / "x").write_bytes(safetensors_bytes(header, b"\7"))
+    assert open_source(tmp_path / "x").entries[-1] == Alias("x.w\\.s", "x.w")
 
 
 def test_a_permuted_tie_is_spelled_out_permuted(tmp_path: Path) -> None:
@@ -174,6 +262,7 @@ def test_a_permuted_tie_is_spelled_out_permuted(tmp_path: Path) -> None:
         ({"a": np.zeros(2), "b": 3}, "TYPE", "1 values that are no tensors, such as 'b'"),
         ({"a": bits("complex128", (2,))}, "DTYPE", "tensor 'a': safetensors has no complex128"),
         ({"a": bits("int4", (2,))}, "DTYPE", "tensor 'a': safetensors has no int4"),
+        ({"__metadata__": np.zeros(2)}, "PATH", "'__metadata__' is no name that safetensors can give a tensor"),
         ({"a.b": {"c": np.zeros(2)}, "a": {"b.c": np.zeros(2)}}, "DUPLICATE", "two tensors would be called 'a.b.c'"),
     ],
 )

@@ -221,9 +221,21 @@ def test_a_permuted_tie_of_two_convolutions(own: tuple[int, ...] | None, expecte
 def test_ties_are_spelled_out_where_the_file_holds_none(tmp_path: Path) -> None:
     held = entries(TensorInfo("params.a.kernel", "float32", (3, 2)), Alias("params.b.kernel", "params.a.kernel"))
     for target, notes in (
-        ("x.safetensors", ["a safetensors file holds no ties: a tied tensor is written again"]),
+        ("x.msgpack", ["a flax msgpack file holds no ties: a tied tensor is written again"]),
+        ("x.safetensors", []),
         ("x.ptf", []),
         (None, []),
+    ):
+        assert plan(held, to="torch", kinds=[("*", "linear")], target=target).notes == notes
+
+
+def test_a_tie_of_permuted_axes_is_spelled_out_where_the_file_holds_none(tmp_path: Path) -> None:
+    held = entries(
+        TensorInfo("params.a.kernel", "float32", (3, 2)), Alias("params.b.kernel", "params.a.kernel", (1, 0))
+    )
+    for target, notes in (
+        ("x.safetensors", ["a safetensors file holds no ties of permuted axes: a tied tensor is written again"]),
+        ("x.ptf", []),
     ):
         assert plan(held, to="torch", kinds=[("*", "linear")], target=target).notes == notes
 
