@@ -2,6 +2,7 @@
 #   make test               lint, types, tests, tests without any framework
 #   make demo [MODEL=path]  the main job, on the built-in models or on yours
 #   make bench-index        the benchmark of the index
+#   make bench-sizes        how small real weights become, beside ZipNN
 #   make clean              removes the environments and all that was built
 # Another Python: make PYTHON=python3.12 test
 
@@ -19,7 +20,7 @@ SOURCES := $(sort $(shell find ptformat converters -name '*.py' -o -name py.type
 unexport PYTHONPATH PYTHONHOME
 
 .DELETE_ON_ERROR:
-.PHONY: test lint types unit bare demo bench-index clean force
+.PHONY: test lint types unit bare demo bench-index bench-sizes clean force
 
 # In this order, the quick ones first.
 test: lint types unit bare
@@ -53,6 +54,10 @@ demo: $(DEV)
 
 bench-index: $(DEV)
 	.venv/bin/python benchmarks/index.py
+
+bench-sizes: $(DEV)
+	.venv/bin/python $(PIP) install -c constraints.txt --no-deps zipnn
+	.venv/bin/python benchmarks/sizes.py
 
 clean:
 	rm -rf .venv .venv-bare build dist ptformat.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
