@@ -12,7 +12,7 @@ def of(layer: object, names: Iterable[str]) -> dict[str, Any]:
 
     An attribute that the layer has not, or that is no such thing (a function, an array), is left out.
     """
-    found = {name: _plain(getattr(layer, name, NotImplemented)) for name in names}
+    found = {name: plain(getattr(layer, name, NotImplemented)) for name in names}
     return {name: value for name, value in found.items() if value is not NotImplemented}
 
 
@@ -22,7 +22,8 @@ def class_name(layer: object) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """None, a bool, int, float or string, or a list of these; NotImplemented for anything else."""
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, Integral):  # NumPy's too
@@ -30,6 +31,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Real):
         return float(value)
     if isinstance(value, (list, tuple)):
-        items = [_plain(item) for item in value]
+        items = [plain(item) for item in value]
         return NotImplemented if NotImplemented in items else items
     return NotImplemented

@@ -19,6 +19,8 @@ from .tree import Alias, Entry, Node, TensorInfo, Value
 
 # Gives a leaf's array or alias, a container to walk in its place, or NotImplemented for an object that is no tensor.
 AsArray = Callable[[Any, str], Any]
+# Makes an object of a node and the container read for it, or returns the container.
+Made = Callable[[Node, Any], Any]
 _TOO_LARGE = "does not fit int64 or uint64; save it as text, `str(n)`, or as bytes, `n.to_bytes(16, 'little')`"
 
 
@@ -116,6 +118,7 @@ class _Flattening:
                 raise FormatError("LIMIT", f"{path or 'the root'!r}: integer {tree} {_TOO_LARGE}", path=path)
             yield Value(path, tree), None
             return
+        whole = tree
         if not isinstance(tree, (Mapping, list, tuple)):
             given = self.as_array(tree, path)
             if not isinstance(given, (Mapping, list, tuple)):
@@ -124,14 +127,14 @@ class _Flattening:
             tree = given
         if len(at) > MAX_PATH_DEPTH:  # before Python's own limit of nesting is met
             raise FormatError("PATH", f"path {path[:40]!r}… has more than {MAX_PATH_DEPTH} segments", path=path)
-        if id(tree) in self.open:
+        if id(whole) in self.open:
             raise FormatError("TYPE", f"{path or 'the root'!r}: a container that contains itself", path=path)
-        self.open.add(id(tree))
+        self.open.add(id(whole))
         if isinstance(tree, Mapping):
             yield from self.mapping(tree, at, path, in_flat)
         else:
             yield from self.sequence(tree, at, path)
-        self.open.discard(id(tree))
+        self.open.discard(id(whole))
 
     def leaf(self, leaf: Any, array: Any, path: str) -> tuple[Entry, Array | None]:
         if array is NotImplemented:
@@ -214,8 +217,11 @@ def _label(key: Any) -> str:
     return re.sub(r"[\x00-\x1f\x7f]", lambda found: f"%{ord(found[0]):02X}", str(key))
 
 
-def build(entries: Sequence[Entry], read: Callable[[str], Any]) -> Any:
-    """The containers that were saved: the inverse of `flatten`. `read` gives a leaf's object by its path."""
+def build(entries: Sequence[Entry], read: Callable[[str], Any], made: Made | None = None) -> Any:
+    """The containers that were saved: the inverse of `flatten`. `read` gives a leaf's object by its path.
+
+    `made` is asked about the container of each node, the inner ones first.
+    """
     nodes = {entry.path: entry for entry in entries if isinstance(entry, Node) and entry.form != "part"}
     root: _Growing | None = None
     for entry in entries:
@@ -230,7 +236,7 @@ def build(entries: Sequence[Entry], read: Callable[[str], Any]) -> Any:
             item = _Growing(entry) if isinstance(entry, Node) else read(entry.path)
             _place(root, segments, item, nodes)
     assert root is not None  # the index check refuses a file without entries
-    return root.finish()
+    return root.finish(made)
 
 
 def _place(root: _Growing, segments: Segments, item: Any, nodes: Mapping[str, Node]) -> None:
@@ -255,8 +261,14 @@ class _Growing:
         self.form = node.form if node else "map"
         self.children: dict[str, Any] = {}
 
-    def finish(self) -> Any:
-        done = {key: child.finish() if isinstance(child, _Growing) else child for key, child in self.children.items()}
+    def finish(self, made: Made | None) -> Any:
+        whole = self._finish(made)
+        return whole if made is None or self.node is None else made(self.node, whole)
+
+    def _finish(self, made: Made | None) -> Any:
+        done = {
+            key: child.finish(made) if isinstance(child, _Growing) else child for key, child in self.children.items()
+        }
         if self.form == "list":
             return list(done.values())
         if self.form == "tuple":
