@@ -22,8 +22,9 @@ from ..reader import Reader, map_file
 from ..writer import Options, Writer, put, to_bytes
 from . import arrays
 from .modules import load_model, save_model
+from .restoring import restore
 
-__all__ = ["load", "load_file", "load_model", "save", "save_file", "save_model"]
+__all__ = ["load", "load_file", "load_model", "restore", "save", "save_file", "save_model"]
 
 _CONVENTION = "flax.linen"
 
@@ -35,13 +36,16 @@ def save_file(variables: Any, path: PathLike, **options: Unpack[Options]) -> Non
     (the outermost one, beneath plain dicts). Roles follow from the collection: `params`, `batch_stats`. One NumPy
     array object at two places is tied; jax arrays never are, for a moving average may share them and is no tie.
 
+    Training states too: optax states are namedtuples; a flax dataclass such as a TrainState is saved as the map of its
+    fields that are pytree nodes, with its class; typed PRNG keys as their data, with their generator.
+
     Args:
         variables: What to save: jax or NumPy arrays, Python numbers and the other values. A sharded array is gathered.
         path: The file to write, replaced in one step.
         options: The keyword options of `ptformat.Writer`.
 
     Raises:
-        FormatError: TYPE with every leaf that a file cannot hold: PRNG key arrays, tracers, deleted arrays, arrays on
+        FormatError: TYPE with every leaf that a file cannot hold: tracers, deleted arrays, arrays on
             other hosts, foreign objects. DTYPE, PATH as `ptformat.save_file`.
         OSError: From the file system; the file that was there before is whole.
     """
@@ -57,7 +61,7 @@ def save(variables: Any, **options: Unpack[Options]) -> bytes:
     return to_bytes(arrays.entries(variables), **options)
 
 
-def load_file(path: PathLike, *, boxes: bool = False, verify: bool = False) -> Any:
+def load_file(path: PathLike, *, boxes: bool = False, verify: bool = False, like: Any = None) -> Any:
     """What was saved, with jax arrays on the default device.
 
     On CPU raw arrays lie in a private map of the file, without a copy. Tied arrays are one object.
@@ -66,16 +70,23 @@ def load_file(path: PathLike, *, boxes: bool = False, verify: bool = False) -> A
         path: The .ptf file.
         boxes: Put `nn.Partitioned` and `nn.LogicallyPartitioned` boxes on again, with their names; no others can be.
         verify: Check the checksums of mapped arrays too.
+        like: A pytree, such as a TrainState or optax state: give back its types, by `restore`. Without it namedtuples
+            are `ptformat.Record`, dataclasses dicts.
 
     Raises:
         FormatError: The first rule the file breaks; DTYPE with every array that JAX would narrow, such as int64 where
-            x64 is not enabled.
+            x64 is not enabled; MISMATCH as `restore`.
         OSError: When it cannot be read.
     """
     reader = Reader(map_file(path, private=True), os.fspath(path), verify=verify)
-    return arrays.tree(reader, boxes=boxes)
+    return _tree(reader, boxes, like)
 
 
-def load(data: bytes, *, boxes: bool = False, verify: bool = False) -> Any:
+def load(data: bytes, *, boxes: bool = False, verify: bool = False, like: Any = None) -> Any:
     """`load_file` of a file's bytes."""
-    return arrays.tree(Reader(bytearray(data), verify=verify), boxes=boxes)
+    return _tree(Reader(bytearray(data), verify=verify), boxes, like)
+
+
+def _tree(reader: Reader, boxes: bool, like: Any) -> Any:
+    found = arrays.tree(reader, boxes=boxes and like is None)
+    return found if like is None else restore(found, like)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from dataclasses import fields as fields_of
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ from flax.core.meta import AxisMetadata
 from .. import containers, paths
 from ..attrs import class_name
 from ..dtypes import BY_NAME, Array
-from ..errors import several
+from ..errors import FormatError, several
 from ..reader import Reader
 from ..tree import Alias, Entry, Node, TensorInfo
 
@@ -29,6 +30,8 @@ _BOXES: dict[str, type[nn.Partitioned[Any]]] = {
     "flax.linen.spmd.LogicallyPartitioned": nn.LogicallyPartitioned,
 }
 _FROZEN = "flax.core.frozen_dict.FrozenDict"
+_KEY = "jax.dtypes.prng_key"
+"""The class of a tensor that holds the data of PRNG keys; its attribute `impl` names the generator."""
 
 
 @dataclass
@@ -52,10 +55,17 @@ def entries(variables: Any, facts: Facts | None = None) -> Entries:
     """
     faults: list[str] = []
     said = facts or Facts()
-    roles = isinstance(variables, Mapping) and any(name in ROLES for name in _roots(variables))
+    outermost = _fields(variables)
+    named = variables if outermost is None else outermost
+    roles = isinstance(named, Mapping) and any(name in ROLES for name in _roots(named))
     placeholder = np.empty(0)
 
-    def note(leaf: Any, path: str) -> Array:
+    def note(leaf: Any, path: str) -> Array | dict[str, Any]:
+        if (fields := _fields(leaf)) is not None:
+            said.nodes.setdefault(path, Node(path, class_=class_name(leaf)))
+            return fields
+        if is_key(leaf):
+            said.tensors.setdefault(path, {}).update(class_=_KEY, attrs={"impl": str(jax.random.key_impl(leaf))})
         if isinstance(leaf, AxisMetadata):
             said.tensors.setdefault(path, {}).update(_box_facts(leaf))
         if what := _fault(unboxed(leaf)):
@@ -81,8 +91,8 @@ def _fault(leaf: Any) -> str | None:
     if isinstance(leaf, jax.core.Tracer):
         return "a tracer, which has no elements yet; save outside of jit"
     if isinstance(leaf, jax.Array):
-        if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.extended):
-            return f"a key array of {leaf.dtype}; save its `jax.random.key_data`"
+        if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.extended) and not is_key(leaf):
+            return f"an array of {leaf.dtype}"
         if leaf.is_deleted():
             return "an array whose memory was donated or deleted"
         if not leaf.is_fully_addressable:
@@ -93,9 +103,23 @@ def _fault(leaf: Any) -> str | None:
     return None
 
 
-def _convert(leaf: Any, path: str) -> Array:
+def _convert(leaf: Any, path: str) -> Array | dict[str, Any]:
+    if (fields := _fields(leaf)) is not None:
+        return fields
     # A jax array has no identity to be tied by: an average that starts from the parameters shares their arrays.
-    return np.asarray(unboxed(leaf))
+    return np.asarray(jax.random.key_data(leaf) if is_key(leaf) else unboxed(leaf))
+
+
+def _fields(leaf: Any) -> dict[str, Any] | None:
+    """Name -> item of a flax dataclass, such as a TrainState, without what is no part of its tree; None of others."""
+    if isinstance(leaf, (AxisMetadata, type)) or not hasattr(leaf, "_flax_dataclass"):
+        return None
+    return {f.name: getattr(leaf, f.name) for f in fields_of(leaf) if f.metadata.get("pytree_node", True)}
+
+
+def is_key(leaf: Any) -> bool:
+    """Whether it is an array of typed PRNG keys."""
+    return isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def unboxed(leaf: Any) -> Any:
@@ -182,6 +206,8 @@ def arrays(reader: Reader, *, boxes: bool = False) -> dict[str, Any]:
             # No device is named, so that the array is not bound to one. JAX keeps the NumPy array, and so the map.
             array = jax.device_put(loaded[path])
             box = _BOXES.get(entry.class_ or "") if boxes else None
+            if entry.class_ == _KEY:
+                array = _keys(array, entry)
             result[path] = box(array, names=_names(entry)) if box else array
         else:
             result[path] = loaded[path]
@@ -191,6 +217,16 @@ def arrays(reader: Reader, *, boxes: bool = False) -> dict[str, Any]:
 def _names(entry: TensorInfo) -> tuple[Any, ...]:
     names = (entry.attrs or {}).get("names", [])
     return tuple(tuple(name) if isinstance(name, (list, tuple)) else name for name in names)
+
+
+def _keys(data: jax.Array, entry: TensorInfo) -> jax.Array:
+    impl = (entry.attrs or {}).get("impl")
+    try:
+        keys: jax.Array = jax.random.wrap_key_data(data, impl=impl)
+        return keys
+    except (TypeError, ValueError) as error:
+        what = f"{entry.path!r}: no PRNG keys of {impl!r} are {entry.dtype} {entry.shape}"
+        raise FormatError("DTYPE", what, path=entry.path) from error
 
 
 def jax_dtype(name: str) -> str | None:
