@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .containers import Record as Record
     from .errors import FormatError as FormatError
+    from .loading import load as load
+    from .loading import load_file as load_file
+    from .loading import load_tree as load_tree
+    from .loading import open as open
     from .reader import Reader as Reader
-    from .reader import load as load
-    from .reader import load_file as load_file
-    from .reader import load_tree as load_tree
-    from .reader import open as open
     from .slices import Slice as Slice
     from .tree import Alias as Alias
     from .tree import Branch as Branch
@@ -46,10 +46,10 @@ _FACE = {
     "Value": "tree",
     "Verified": "verification",
     "Writer": "writer",
-    "load": "reader",
-    "load_file": "reader",
-    "load_tree": "reader",
-    "open": "reader",
+    "load": "loading",
+    "load_file": "loading",
+    "load_tree": "loading",
+    "open": "loading",
     "save": "writer",
     "save_file": "writer",
     "verify": "verification",

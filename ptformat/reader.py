@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import hashlib
 import mmap
 import os
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import containers, dtypes, index, profile
+from . import dtypes, index, profile
 from .atomic import PathLike
 from .codecs import MODULES, RAW, THREADS, zstd
 from .columns import ALIAS, NODE, TENSOR, VALUE, Index
@@ -22,9 +21,8 @@ from .container import FLAG_ZSTD_INDEX, checksum, parse_frame
 from .dtypes import Array
 from .errors import FormatError
 from .limits import ALIGN, MAX_INDEX_BYTES, MAX_INDEX_RATIO
-from .paths import join_flat, parse
 from .slices import Ranges, Slice, reserve, runs, touched
-from .tree import Alias, Branch, Entry, Leaf, Node, grow
+from .tree import Alias, Branch, Entry, Leaf, grow
 
 Buffer = bytes | bytearray | memoryview | mmap.mmap
 Key = tuple[int, tuple[int, ...] | None]  # of an array: row of the tensor, and the alias' permutation
@@ -345,60 +343,7 @@ def map_file(path: PathLike, *, private: bool = False) -> mmap.mmap | bytes:
     Raises:
         OSError: As `open` raises it; IsADirectoryError for a directory.
     """
-    with builtins.open(path, "rb") as file:
+    with open(path, "rb") as file:
         if os.fstat(file.fileno()).st_size == 0:
             return b""
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY if private else mmap.ACCESS_READ)
-
-
-def open(path: PathLike, *, verify: bool = False) -> Reader:
-    """Open a file: checks the index, reads no tensor.
-
-    Args:
-        path: The .ptf file.
-        verify: Check the checksums of mapped tensors too, each time one is taken. Compressed ones always are.
-
-    Raises:
-        FormatError: The first rule the file breaks.
-        OSError: When it cannot be read.
-    """
-    return Reader(map_file(path), os.fspath(path), verify=verify)
-
-
-def load_file(path: PathLike, *, verify: bool = False) -> dict[str, Any]:
-    """A flat dict of path -> NumPy array or value. Arrays are writable; writing never changes the file.
-
-    A file saved from a flat mapping, such as a state dict, gives back its keys; any other its dotted paths. Tied
-    tensors are one array object under every name.
-
-    Raises:
-        FormatError: The first rule the file breaks.
-        OSError: When it cannot be read.
-    """
-    return _flat(Reader(map_file(path, private=True), os.fspath(path), verify=verify))
-
-
-def load_tree(path: PathLike, *, verify: bool = False) -> Any:
-    """The tree as it was saved: dicts, lists, tuples, namedtuples (as `Record`), arrays and values."""
-    return _tree(Reader(map_file(path, private=True), os.fspath(path), verify=verify))
-
-
-def load(data: bytes, *, verify: bool = False) -> dict[str, Any]:
-    """`load_file` of a file's bytes."""
-    buffer = aligned(len(data))
-    buffer[:] = np.frombuffer(data, np.uint8)
-    return _flat(Reader(buffer.data, verify=verify))
-
-
-def _flat(reader: Reader) -> dict[str, Any]:
-    loaded = reader.load()
-    rows = np.flatnonzero(reader.index.columns["type"] == NODE)
-    nodes = [node for node in map(reader.index.entry, rows.tolist()) if isinstance(node, Node) and node.form != "part"]
-    if [(node.path, node.form) for node in nodes] == [("", "flat")] and any("\\" in path for path in loaded):
-        return {join_flat(parse(path)): leaf for path, leaf in loaded.items()}
-    return loaded
-
-
-def _tree(reader: Reader) -> Any:
-    loaded = reader.load()
-    return containers.build(reader.entries, loaded.__getitem__)

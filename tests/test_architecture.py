@@ -18,6 +18,7 @@ bands tree container codecs
 columns structure index
 atomic containers slices
 writer reader
+loading
 verification
 __init__
 """

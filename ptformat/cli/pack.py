@@ -8,7 +8,7 @@ import click
 
 from .failures import about, check_source, check_target
 from .progress import Progress
-from .text import Stopwatch, Verb, count, plain, size
+from .text import Stopwatch, Verb, count, file_bytes, plain, size
 
 
 @click.command(
@@ -40,7 +40,7 @@ def unpack(source: str, target: str, *, quiet: bool) -> None:
     """Write the tree of a .ptf file to DST, in the form that its name asks for."""
     check_target(source, target)
     check_source(source)
-    from ..reader import open as open_ptf
+    from ..loading import open as open_ptf
 
     with about(source):
         open_ptf(source).close()  # refuses what is no .ptf
@@ -70,7 +70,7 @@ def copied(source: str, target: str, *, codec: str, quiet: bool, compare: bool =
         click.echo(written(target, done.tensors, watch, source if compare else None))
     return {
         "file": target,
-        "bytes": os.path.getsize(target),
+        "bytes": file_bytes(target),
         "tensors": done.tensors,
         "repeated": done.repeated,
         "seconds": round(watch.seconds, 3),
@@ -86,8 +86,8 @@ def written(target: str, tensors: int, watch: Stopwatch, source: str | None = No
         watch: Started when the work was.
         source: A file to compare its size with, where it has another.
     """
-    nbytes = os.path.getsize(target)
+    nbytes = file_bytes(target)
     facts = [size(nbytes), count(tensors, "tensor"), str(watch)]
-    if source is not None and (of := os.path.getsize(source)) and size(of) != size(nbytes):
+    if source is not None and (of := file_bytes(source)) and size(of) != size(nbytes):
         facts.insert(1, f"{100 * nbytes / of:.1f} % of {size(of)}")
     return f"{plain(target)}  {', '.join(facts)}"

@@ -1,0 +1,68 @@
+"""Opening a file, and loading it whole: as a flat dict, or as the tree that was saved."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from . import containers
+from .atomic import PathLike
+from .columns import NODE
+from .paths import join_flat, parse
+from .reader import Reader, aligned, map_file
+from .tree import Node
+
+
+def open(path: PathLike, *, verify: bool = False) -> Reader:
+    """Open a file: checks the index, reads no tensor.
+
+    Args:
+        path: The .ptf file.
+        verify: Check the checksums of mapped tensors too, each time one is taken. Compressed ones always are.
+
+    Raises:
+        FormatError: The first rule the file breaks.
+        OSError: When it cannot be read.
+    """
+    return Reader(map_file(path), os.fspath(path), verify=verify)
+
+
+def load_file(path: PathLike, *, verify: bool = False) -> dict[str, Any]:
+    """A flat dict of path -> NumPy array or value. Arrays are writable; writing never changes the file.
+
+    A file saved from a flat mapping, such as a state dict, gives back its keys; any other its dotted paths. Tied
+    tensors are one array object under every name.
+
+    Raises:
+        FormatError: The first rule the file breaks.
+        OSError: When it cannot be read.
+    """
+    return _flat(Reader(map_file(path, private=True), os.fspath(path), verify=verify))
+
+
+def load_tree(path: PathLike, *, verify: bool = False) -> Any:
+    """The tree as it was saved: dicts, lists, tuples, namedtuples (as `Record`), arrays and values."""
+    return _tree(Reader(map_file(path, private=True), os.fspath(path), verify=verify))
+
+
+def load(data: bytes, *, verify: bool = False) -> dict[str, Any]:
+    """`load_file` of a file's bytes."""
+    buffer = aligned(len(data))
+    buffer[:] = np.frombuffer(data, np.uint8)
+    return _flat(Reader(buffer.data, verify=verify))
+
+
+def _flat(reader: Reader) -> dict[str, Any]:
+    loaded = reader.load()
+    rows = np.flatnonzero(reader.index.columns["type"] == NODE)
+    nodes = [node for node in map(reader.index.entry, rows.tolist()) if isinstance(node, Node) and node.form != "part"]
+    if [(node.path, node.form) for node in nodes] == [("", "flat")] and any("\\" in path for path in loaded):
+        return {join_flat(parse(path)): leaf for path, leaf in loaded.items()}
+    return loaded
+
+
+def _tree(reader: Reader) -> Any:
+    loaded = reader.load()
+    return containers.build(reader.entries, loaded.__getitem__)
