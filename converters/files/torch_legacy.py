@@ -1,0 +1,85 @@
+"""What `torch.save` wrote before torch 1.6: pickles in a row, then the storages.
+
+Layout, from torch/serialization.py (`_legacy_save`): the pickled magic number, protocol version (1001) and facts of
+the system; the object, in which a storage is a persistent id; the list of the storages' keys; of each storage, in
+that order, u64 elements and then their bytes. Numbers are little-endian, whatever the system.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ptformat.atomic import PathLike
+from ptformat.dtypes import BY_NAME, Array
+from ptformat.errors import FormatError
+from ptformat.reader import map_file
+
+from .pickles import Machine
+from .torch_objects import Storage, StorageType, View, find, whole
+
+MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
+MAGIC = b"\x8a\x0a" + MAGIC_NUMBER.to_bytes(10, "little")
+VERSION = 1001
+
+
+def load(path: PathLike) -> tuple[Any, Any]:
+    """The object in the file, its tensors as `Tensor`, and what lets go of the file."""
+    held = _Legacy(memoryview(map_file(path)))
+    return held.load(), held.close
+
+
+class _Legacy:
+    def __init__(self, buffer: memoryview) -> None:
+        self.buffer = buffer
+        self.storages: dict[str, Storage] = {}
+
+    def load(self) -> Any:
+        machine = Machine(self.buffer, find, self.persistent)
+        magic, version, _ = machine.load(), machine.load(), machine.load()
+        if magic != MAGIC_NUMBER:
+            raise FormatError("MAGIC", f"a legacy torch file whose magic number is {magic!r:.40}")
+        if version != VERSION:
+            raise FormatError("VERSION", f"a legacy torch file of version {version!r:.40}, {VERSION} is read")
+        tree = machine.load()
+        keys = machine.load()
+        at = machine.at
+        if type(keys) is not list or sorted(map(str, keys)) != sorted(self.storages):
+            raise FormatError("MALFORMED", "the legacy torch file's list of storages is not that of its tensors")
+        for key in keys:
+            at = self._place(self.storages[str(key)], at)
+        if at != len(self.buffer):
+            raise FormatError("EXTENT", f"{len(self.buffer) - at} bytes follow the last storage")
+        return tree
+
+    def _place(self, storage: Storage, at: int) -> int:
+        itemsize = BY_NAME[storage.dtype].numpy.itemsize
+        start = at + 8
+        if start + storage.nbytes > len(self.buffer):
+            what = f"storage {storage.key!r} needs bytes {at} to {start + storage.nbytes}"
+            raise FormatError("TRUNCATED", f"{what}, the file has {len(self.buffer)}")
+        count = int.from_bytes(self.buffer[at:start], "little")
+        if count * itemsize != storage.nbytes:
+            what = f"{count} elements, its tensors say {storage.nbytes // itemsize}"
+            raise FormatError("EXTENT", f"storage {storage.key!r} has {what}")
+
+        def memory() -> Array:
+            return np.frombuffer(self.buffer[start : start + storage.nbytes], np.uint8)
+
+        storage.memory = memory
+        return start + storage.nbytes
+
+    def persistent(self, said: Any) -> Storage | View:
+        kind, type_, key, _, count, part = said
+        if kind != "storage" or type(type_) is not StorageType or type(key) not in (str, int):
+            raise FormatError("MALFORMED", "a persistent id that is no storage")
+        itemsize = BY_NAME[type_.dtype].numpy.itemsize
+        storage = self.storages.setdefault(str(key), Storage(str(key), type_.dtype, whole(count)[0] * itemsize))
+        if part is None:
+            return storage
+        _, offset, _ = part
+        return View(storage, type_.dtype, whole(offset)[0] * itemsize)
+
+    def close(self) -> None:
+        self.buffer = memoryview(b"")

@@ -1,0 +1,172 @@
+"""The .pt, .pth and .bin files of `torch.save` as sources, without torch: no code in them is ever run.
+
+Layout of the zip form, from torch/serialization.py: members beneath one folder, `data.pkl` (a pickle in which a
+storage is a persistent id), `byteorder`, and `data/<key>` with each storage's bytes. The legacy form is in
+`torch_legacy`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptformat import containers, paths
+from ptformat.atomic import PathLike
+from ptformat.columns import Header
+from ptformat.dtypes import BY_NAME, Array
+from ptformat.errors import FormatError
+from ptformat.limits import MAX_ENTRIES
+from ptformat.tree import Alias, Entry, TensorInfo
+
+from ..content import Pieces
+from . import torch_legacy, zips
+from .pickles import MAX_BYTES, Machine
+from .torch_objects import Storage, StorageType, Tensor, find, whole
+from .zips import Archive
+
+# Views may repeat elements: all tensors together hold at most so much.
+MAX_RATIO = 256
+MAX_REPEATED = 16 * 2**20
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Whether a file that begins so is one of these: a zip archive with a `data.pkl`, or the legacy magic."""
+    if torch_legacy.MAGIC[:5] in head:
+        return True
+    return head[:4] == zips.MAGIC and any(f"/{name}".endswith("/data.pkl") for name in zips.names(path))
+
+
+class TorchSource:
+    """What `torch.save` wrote: tensors are views of the map, with their offsets and strides."""
+
+    kind = "torch"
+
+    def __init__(self, path: PathLike) -> None:
+        self.name = os.fspath(path)
+        tree, self._close = load(path)
+        self.header = Header(convention="torch")
+        self._held = Tree(tree, os.path.getsize(path))
+        self.entries = self._held.entries
+
+    def array(self, path: str) -> Array:
+        """A view; numbers of the other byte order are gathered."""
+        return self._held.tensors[path].array()
+
+    def pieces(self, path: str) -> Pieces:
+        """Views of the map where the elements follow each other."""
+        return self._held.tensors[path].pieces()
+
+    def close(self) -> None:
+        """Let go of the map."""
+        self._close()
+
+
+class Tree:
+    """The entries of an object that was unpickled, and its tensors by path.
+
+    Raises:
+        FormatError: TYPE for what is no container, tensor or value, LIMIT for more than a file can hold.
+    """
+
+    def __init__(self, tree: Any, size: int) -> None:
+        self.tensors: dict[str, Tensor] = {}
+        self.entries: list[Entry] = []
+        self._firsts: dict[Any, str] = {}
+        self._left = max(MAX_REPEATED, MAX_RATIO * size)
+        try:
+            for entry, _ in containers.flatten(tree, self._leaf):
+                if len(self.entries) == MAX_ENTRIES:  # lists in lists may repeat each other without end
+                    raise FormatError("LIMIT", f"more than {MAX_ENTRIES} entries")
+                paths.check(entry.path)
+                self.entries.append(entry)
+        except RecursionError:
+            raise FormatError("PATH", "containers are nested too deeply") from None
+
+    def _leaf(self, leaf: Any, path: str) -> Any:
+        if type(leaf) is not Tensor:
+            return NotImplemented
+        info = leaf.check(path)
+        if info.count:
+            first = self._firsts.setdefault(leaf.identity, path)
+            if first != path:
+                return Alias(path, first, leaf.permutation(self.tensors[first]))
+        self._left -= info.nbytes
+        if self._left < 0:
+            raise FormatError("LIMIT", f"tensor {path!r}: all together, views hold too many elements twice", path=path)
+        self.tensors[path] = leaf
+        return _Shaped(info)
+
+
+class _Shaped:
+    """Type and shape of an array, which is what `flatten` asks for."""
+
+    def __init__(self, info: TensorInfo) -> None:
+        self.dtype = BY_NAME[info.dtype].numpy
+        self.shape = info.shape
+
+
+def load(path: PathLike) -> tuple[Any, Any]:
+    """The object in a file of either form, its tensors as `Tensor`, and what lets go of the file."""
+    with open(path, "rb") as file:
+        head = file.read(16)
+    if torch_legacy.MAGIC[:5] in head:
+        return torch_legacy.load(path)
+    archive = Archive(path)
+    return _Zipped(archive).load(), archive.close
+
+
+class _Zipped:
+    def __init__(self, archive: Archive) -> None:
+        self.archive = archive
+        self.storages: dict[str, Storage] = {}
+        self.prefix = self._prefix()
+        self.big = self._big()
+
+    def _prefix(self) -> str:
+        found = [name for name in self.archive.members if f"/{name}".endswith("/data.pkl")]
+        if len(found) != 1:
+            what = f"{len(found)} members called data.pkl, expected one"
+            raise FormatError("MALFORMED", f"{self.archive.name}: {what}")
+        prefix = found[0].removesuffix("data.pkl")
+        if prefix + "constants.pkl" in self.archive.members:
+            what = "a TorchScript archive, which holds code; load it with torch.jit.load and save its state_dict()"
+            raise FormatError("TYPE", f"{self.archive.name}: {what}")
+        return prefix
+
+    def _big(self) -> bool:
+        said = self.archive.members.get(self.prefix + "byteorder")
+        order = self.archive.read(said, 64) if said else b"little"
+        if order not in (b"little", b"big"):
+            raise FormatError("MALFORMED", f"{self.archive.name}: byte order {order!r}, expected little or big")
+        return order == b"big"
+
+    def load(self) -> Any:
+        data = memoryview(self.archive.read(self.archive.members[self.prefix + "data.pkl"], MAX_BYTES))
+        machine = Machine(data, find, self.persistent)
+        tree = machine.load()
+        if machine.at != len(data):
+            raise FormatError("MALFORMED", f"data.pkl: {len(data) - machine.at} bytes follow the pickle")
+        return tree
+
+    def persistent(self, said: Any) -> Storage:
+        kind, type_, key, _, count = said
+        if kind != "storage" or type(type_) is not StorageType or type(key) is not str:
+            raise FormatError("MALFORMED", "data.pkl: a persistent id that is no storage")
+        if key not in self.storages:
+            nbytes = whole(count)[0] * BY_NAME[type_.dtype].numpy.itemsize
+            self.storages[key] = self._storage(key, type_.dtype, nbytes)
+        return self.storages[key]
+
+    def _storage(self, key: str, dtype: str, nbytes: int) -> Storage:
+        member = self.archive.members.get(f"{self.prefix}data/{key}")
+        held = member.nbytes if member else 0
+        if held != nbytes:
+            raise FormatError("EXTENT", f"storage {key!r}: member data/{key} holds {held} bytes, expected {nbytes}")
+
+        def memory() -> Array:
+            return self.archive.data(member) if member else np.empty(0, np.uint8)
+
+        return Storage(key, dtype, nbytes, memory, self.big)
