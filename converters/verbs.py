@@ -12,7 +12,7 @@ from ptformat.atomic import PathLike
 from ptformat.errors import FormatError
 from ptformat.tree import TensorInfo
 
-from .content import Content, Saving, Source, untied, whole
+from .content import MAX_SHARD_BYTES, Content, Saving, Source, untied, whole
 from .draft import Request, Steering
 from .drafting import make
 from .execute import content_of, counted
@@ -93,6 +93,7 @@ def convert(
     to: str,
     template: PathLike | Source | None = None,
     codec: str = "raw",
+    max_shard_bytes: int = MAX_SHARD_BYTES,
     durable: bool = True,
     progress: Progress | None = None,
     total: Progress | None = None,
@@ -102,10 +103,11 @@ def convert(
 
     Args:
         source: A file of any supported kind, recognised by what it holds.
-        target: The file to write, of the kind its suffix says, replaced in one step.
+        target: The file to write, of the kind its suffix says, replaced in one step; without a suffix a directory.
         to: `linen` or `torch`.
         template: A file or `Source` whose structure the result gets, exactly.
         codec: `raw` or `zstd`, for a .ptf.
+        max_shard_bytes: Bytes of tensors in one file of a Hugging Face directory.
         durable: Whether the file is on disk on return.
         progress: Called with the bytes written since it was last called.
         total: Called once with all the bytes there are to write.
@@ -122,7 +124,7 @@ def convert(
     kind = _check_target(source, target)
     with _opened(source) as held:
         made = plan(held, to=to, template=template, target=target, **steering)
-        saving = Saving(codec=codec, durable=durable, origin=os.fspath(source))
+        saving = Saving(codec=codec, durable=durable, origin=os.fspath(source), max_shard_bytes=max_shard_bytes)
         _write(content_of(made, held, recorded=kind.records), kind, target, saving, progress, total)
     return made
 
@@ -132,6 +134,7 @@ def copy(
     target: PathLike,
     *,
     codec: str = "raw",
+    max_shard_bytes: int = MAX_SHARD_BYTES,
     durable: bool = True,
     progress: Progress | None = None,
     total: Progress | None = None,
@@ -140,8 +143,9 @@ def copy(
 
     Args:
         source: A file of any supported kind.
-        target: The file to write, of the kind its suffix says.
+        target: The file to write, of the kind its suffix says; without a suffix a directory.
         codec: `raw` or `zstd`, for a .ptf.
+        max_shard_bytes: Bytes of tensors in one file of a Hugging Face directory.
         durable: Whether the file is on disk on return.
         progress: Called with the bytes written since it was last called.
         total: Called once with all the bytes there are to write.
@@ -152,7 +156,7 @@ def copy(
     """
     kind = _check_target(source, target)
     with _opened(source) as held:
-        saving = Saving(codec=codec, durable=durable, origin=os.fspath(source))
+        saving = Saving(codec=codec, durable=durable, origin=os.fspath(source), max_shard_bytes=max_shard_bytes)
         return _write(whole(held), kind, target, saving, progress, total)
 
 

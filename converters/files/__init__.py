@@ -12,7 +12,7 @@ from ptformat.errors import FormatError
 from ptformat.tree import Alias
 
 from ..content import Content, Saving, Source, straight
-from . import flax_msgpack, ptf, safetensors
+from . import flax_msgpack, huggingface, npz, ptf, safetensors, sharded, torch_write, torch_zip
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +21,14 @@ class Kind:
 
     Attributes:
         name: What it is called in messages.
-        suffixes: Of the names under which it is written; empty where it is only read.
+        suffixes: Of the names under which it is written, `/` for a directory; empty where it is only read.
         recognises: Whether a path is of this kind, from the path and the first 16 bytes (none of a directory).
         open: Makes the source.
         write: Writes content under a path; None where it is only read.
         ties: Whether it holds ties; else a tied tensor is written under each of its names.
         turned: Whether it holds ties of permuted axes too.
         records: Whether it holds what a conversion records so as to be undone.
+        folder: Whether it is written as a directory.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Kind:
     ties: bool = False
     turned: bool = False
     records: bool = False
+    folder: bool = False
 
     def spells_out(self, alias: Alias) -> bool:
         """Whether an alias becomes a tensor of its own in such a file."""
@@ -56,6 +58,26 @@ KINDS: tuple[Kind, ...] = (
         ties=True,
     ),
     Kind("flax msgpack", (".msgpack",), flax_msgpack.recognises, flax_msgpack.FlaxMsgpackSource, flax_msgpack.write),
+    Kind("sharded", (), sharded.recognises, sharded.ShardedSource),
+    Kind(
+        "huggingface",
+        ("/",),
+        huggingface.recognises,
+        huggingface.HuggingFaceSource,
+        huggingface.write,
+        ties=True,
+        folder=True,
+    ),
+    Kind(
+        "torch",
+        (".pt", ".pth", ".bin"),
+        torch_zip.recognises,
+        torch_zip.TorchSource,
+        torch_write.write,
+        ties=True,
+        turned=True,
+    ),
+    Kind("npz", (".npz",), npz.recognises, npz.NpzSource, npz.write),
 )
 
 
@@ -82,12 +104,15 @@ def open_source(path: PathLike) -> Source:
 
 
 def sink_of(path: PathLike) -> Kind:
-    """The kind of file that a name asks for, by its suffix.
+    """The kind of file that a name asks for, by its suffix; without one, or with a slash at its end, a directory's.
 
     Raises:
         FormatError: FORMAT for a suffix that is not known.
     """
+    name = Path(path).name
     suffix = Path(path).suffix.lower()
+    if os.fspath(path).endswith(("/", os.sep)) or (name and not suffix and not name.startswith(".")):
+        suffix = "/"
     for kind in KINDS:
         if suffix in kind.suffixes:
             return kind

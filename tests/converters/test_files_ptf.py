@@ -134,8 +134,9 @@ def test_missing_file_and_directory(tmp_path: Path) -> None:
 
 def test_the_suffix_says_what_is_written() -> None:
     names = {"a.ptf": "ptf", "a.PTF": "ptf", "a.b.safetensors": "safetensors", "a.msgpack": "flax msgpack"}
+    names |= dict.fromkeys(["a", "a/", "a.ptf/", "x.y/a"], "huggingface")
     assert {name: sink_of(name).name for name in names} == names
-    for name in ("a", "a.bin", "a.safetensors.bak", ".ptf"):
+    for name in ("a.xyz", "a.safetensors.bak", ".ptf", "", ".", ".."):
         with pytest.raises(ptformat.FormatError) as caught:
             sink_of(name)
         assert caught.value.code == "FORMAT"
