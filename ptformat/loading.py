@@ -39,22 +39,23 @@ def load_file(path: PathLike, *, verify: bool = False) -> dict[str, Any]:
         FormatError: The first rule the file breaks.
         OSError: When it cannot be read.
     """
-    return _flat(Reader(map_file(path, private=True), os.fspath(path), verify=verify))
+    return flat(Reader(map_file(path, private=True), os.fspath(path), verify=verify))
 
 
 def load_tree(path: PathLike, *, verify: bool = False) -> Any:
     """The tree as it was saved: dicts, lists, tuples, namedtuples (as `Record`), arrays and values."""
-    return _tree(Reader(map_file(path, private=True), os.fspath(path), verify=verify))
+    return tree(Reader(map_file(path, private=True), os.fspath(path), verify=verify))
 
 
 def load(data: bytes, *, verify: bool = False) -> dict[str, Any]:
     """`load_file` of a file's bytes."""
     buffer = aligned(len(data))
     buffer[:] = np.frombuffer(data, np.uint8)
-    return _flat(Reader(buffer.data, verify=verify))
+    return flat(Reader(buffer.data, verify=verify))
 
 
-def _flat(reader: Reader) -> dict[str, Any]:
+def flat(reader: Reader) -> dict[str, Any]:
+    """Key or path -> array or value, as `load_file` gives them."""
     loaded = reader.load()
     rows = np.flatnonzero(reader.index.columns["type"] == NODE)
     nodes = [node for node in map(reader.index.entry, rows.tolist()) if isinstance(node, Node) and node.form != "part"]
@@ -63,6 +64,7 @@ def _flat(reader: Reader) -> dict[str, Any]:
     return loaded
 
 
-def _tree(reader: Reader) -> Any:
+def tree(reader: Reader) -> Any:
+    """The containers that were saved, as `load_tree` gives them."""
     loaded = reader.load()
     return containers.build(reader.entries, loaded.__getitem__)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import ptformat
-from ptformat import paths, reader
+from ptformat import loading, paths
 from ptformat.dtypes import TABLE
 from ptformat.reader import Reader
 
@@ -73,7 +73,7 @@ def same(a, b):
 
 
 def tree_of(data):
-    return reader._tree(Reader(data))
+    return loading.tree(Reader(data))
 
 
 @given(TREES, st.sampled_from(["raw", "zstd"]), st.sampled_from([64, 256, 2**22]))

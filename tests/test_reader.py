@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ptformat
-from ptformat import Record, reader
+from ptformat import Record, loading, reader
 from ptformat.errors import FormatError
 from ptformat.reader import Reader
 
@@ -289,6 +289,6 @@ def test_a_record_from_a_file_without_a_class():
     with craft.memory() as out:
         out.node("", "namedtuple")
         out.value("mu", 1)
-    tree = reader._tree(Reader(out.getvalue()))
+    tree = loading.tree(Reader(out.getvalue()))
     assert isinstance(tree, Record)
     assert repr(tree) == "Record(mu=1)"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import ptformat
-from ptformat import columns, container, containers, dtypes, errors, index, limits, paths, profile, reader, tree
+from ptformat import columns, container, containers, dtypes, errors, index, limits, loading, paths, profile, tree
 from ptformat.codecs import NAMES, zstd
 
 SPEC = pathlib.Path(__file__).parents[1] / "spec"
@@ -328,7 +328,7 @@ def test_trees_of_the_example():
     for row in rows:
         nodes = [(path, form) for form, path in re.findall('([a-z]+) `"(.*?)"`', row["Nodes"])]
         entries = [*nodes, *((path, "value") for path in quoted(row["Other entries"]))]
-        assert reader._tree(ptformat.Reader(craft.tree_file(*entries))) == json.loads(code(row["Tree"]))
+        assert loading.tree(ptformat.Reader(craft.tree_file(*entries))) == json.loads(code(row["Tree"]))
     assert len(rows) == 3
 
 
