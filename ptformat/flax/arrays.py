@@ -1,8 +1,8 @@
-"""Linen variables <-> entries and arrays: boxes taken off and put on, jax arrays by their bytes."""
+"""linen variables and nnx States <-> entries and arrays: boxes taken off and put on, jax arrays by their bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from dataclasses import fields as fields_of
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 from flax import linen as nn
+from flax import nnx
 from flax.core import FrozenDict, freeze
 from flax.core.meta import AxisMetadata
 
@@ -19,8 +20,13 @@ from ..dtypes import BY_NAME, Array
 from ..errors import FormatError, several
 from ..reader import Reader
 from ..tree import Alias, Entry, Node, TensorInfo
+from . import states
 
 Entries = Iterator[tuple[Entry, Array | None]]
+# Gives the map that an object at a path stands for, or the leaf that it is.
+Opened = Callable[[Any, str], Any]
+
+LINEN, NNX = "flax.linen", "flax.nnx"
 
 # Collection -> role of what is in it.
 ROLES: dict[str, str] = {"params": "parameter", "batch_stats": "buffer"}
@@ -41,14 +47,23 @@ class Facts:
     Attributes:
         nodes: Inner nodes that have a class, kind or attributes.
         tensors: Axes, role, class and attributes of tensors.
+        convention: Whose names these are; `flax.nnx` once a Variable, a State or nnx's integer keys are found.
     """
 
     nodes: dict[str, Node] = field(default_factory=dict)
     tensors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    convention: str = LINEN
 
 
-def entries(variables: Any, facts: Facts | None = None) -> Entries:
-    """The entries of nested collections. Arrays are fetched one at a time; NumPy arrays are tied by identity.
+def entries(variables: Any, facts: Facts | None = None, opened: Opened | None = None) -> Entries:
+    """The entries of nested collections. Arrays are fetched one at a time.
+
+    NumPy arrays and nnx Variables are tied by identity.
+
+    Args:
+        variables: The collections.
+        facts: What is known of them; completed here.
+        opened: Takes objects apart that are no containers.
 
     Raises:
         FormatError: TYPE with every leaf that cannot be saved; as `containers.flatten`.
@@ -60,27 +75,68 @@ def entries(variables: Any, facts: Facts | None = None) -> Entries:
     roles = isinstance(named, Mapping) and any(name in ROLES for name in _roots(named))
     placeholder = np.empty(0)
 
-    def note(leaf: Any, path: str) -> Array | dict[str, Any]:
-        if (fields := _fields(leaf)) is not None:
-            said.nodes.setdefault(path, Node(path, class_=class_name(leaf)))
-            return fields
-        if is_key(leaf):
-            said.tensors.setdefault(path, {}).update(class_=_KEY, attrs={"impl": str(jax.random.key_impl(leaf))})
+    def note(leaf: Any, path: str) -> Array:
+        found = said.tensors.setdefault(path, {})
+        if isinstance(leaf, nnx.Variable):
+            found.update(states.facts(leaf))
+        else:
+            found["role"] = ROLES.get(paths.parse(path)[0]) if roles and path else None
         if isinstance(leaf, AxisMetadata):
-            said.tensors.setdefault(path, {}).update(_box_facts(leaf))
-        if what := _fault(unboxed(leaf)):
+            found.update(_box_facts(leaf))
+        if is_key(bare := unboxed(leaf)):
+            found.setdefault("class_", _KEY)
+            found["attrs"] = {**(found.get("attrs") or {}), "impl": str(jax.random.key_impl(bare))}
+        if what := _fault(bare):
             faults.append(f"{path or 'the root'!r}: {what}")
-        role = ROLES.get(paths.parse(path)[0]) if roles and path else None
-        said.tensors.setdefault(path, {})["role"] = role
         return placeholder
 
-    for _ in containers.flatten(variables, note):
+    for _ in containers.flatten(variables, _Leaves(said, note, opened, faults)):
         pass
     if faults:
         raise several("TYPE", "what a file cannot hold", faults)
-    for path in _frozen(variables):
-        said.nodes.setdefault(path, Node(path, class_=_FROZEN))
-    return _annotated(containers.flatten(variables, _convert), said)
+    if not roles and _integer_keys(variables):
+        said.convention = NNX
+    for path, class_ in _outermost(variables):
+        said.nodes.setdefault(path, Node(path, class_=class_))
+        said.convention = NNX if class_ == states.STATE else said.convention
+    return _annotated(containers.flatten(variables, _Leaves(said, _convert, opened, [])), said)
+
+
+class _Leaves:
+    """What `containers.flatten` asks of a leaf: its array, that it is an earlier one, or what it stands for."""
+
+    def __init__(self, said: Facts, array: Opened, opened: Opened | None, faults: list[str]) -> None:
+        self.said = said
+        self.array = array
+        self.opened = opened
+        self.faults = faults
+        self.variables: dict[int, tuple[Any, str]] = {}  # id -> the Variable, kept alive, and its first place
+
+    def __call__(self, leaf: Any, path: str) -> Any:
+        leaf = self.opened(leaf, path) if self.opened else leaf
+        if isinstance(leaf, Mapping):
+            return leaf
+        if (fields := _fields(leaf)) is not None:
+            self.said.nodes.setdefault(path, Node(path, class_=class_name(leaf)))
+            return fields
+        if isinstance(leaf, nnx.Variable):
+            self.said.convention = NNX
+            first = self.variables.setdefault(id(leaf), (leaf, path))[1]
+            if not states.holds_array(leaf):
+                if first != path:
+                    self.faults.append(f"{path!r}: the Variable at {first!r} again, and its value is no array")
+                facts = states.facts(leaf)
+                self.said.nodes.setdefault(path, Node(path, class_=facts["class_"], attrs=facts["attrs"]))
+                return {states.VALUE: states.content(leaf)}
+            if first != path:
+                return Alias(path, first)
+        return self.array(leaf, path)
+
+
+def _integer_keys(tree: Any) -> bool:
+    if isinstance(tree, Mapping):
+        return any(type(key) is int or _integer_keys(item) for key, item in tree.items())
+    return isinstance(tree, (list, tuple)) and any(map(_integer_keys, tree))
 
 
 def _roots(variables: Mapping[Any, Any]) -> Iterator[str]:
@@ -103,11 +159,10 @@ def _fault(leaf: Any) -> str | None:
     return None
 
 
-def _convert(leaf: Any, path: str) -> Array | dict[str, Any]:
-    if (fields := _fields(leaf)) is not None:
-        return fields
+def _convert(leaf: Any, path: str) -> Array:
     # A jax array has no identity to be tied by: an average that starts from the parameters shares their arrays.
-    return np.asarray(jax.random.key_data(leaf) if is_key(leaf) else unboxed(leaf))
+    bare = unboxed(leaf)
+    return np.asarray(jax.random.key_data(bare) if is_key(bare) else bare)
 
 
 def _fields(leaf: Any) -> dict[str, Any] | None:
@@ -123,7 +178,9 @@ def is_key(leaf: Any) -> bool:
 
 
 def unboxed(leaf: Any) -> Any:
-    """What is in the box; a leaf that is none as it is."""
+    """What is in the box or Variable; a leaf that is none as it is."""
+    if isinstance(leaf, nnx.Variable):
+        return states.content(leaf)
     if isinstance(leaf, nn.Partitioned):
         return leaf.value  # not `unbox()`, which reshards the array under a mesh
     return leaf.unbox() if isinstance(leaf, AxisMetadata) else leaf
@@ -136,13 +193,16 @@ def _box_facts(box: AxisMetadata[Any]) -> dict[str, Any]:
     return facts
 
 
-def _frozen(tree: Any, at: tuple[str, ...] = ()) -> Iterator[str]:
-    """Paths of the outermost FrozenDicts, as far as only plain maps are above them."""
-    if isinstance(tree, FrozenDict):
-        yield paths.render(at)
-    elif isinstance(tree, Mapping) and all(type(key) is str and "." not in key for key in tree):
-        for key, item in tree.items():
-            yield from _frozen(item, (*at, key))
+def _outermost(tree: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+    """Path and class of the outermost FrozenDicts and States."""
+    if isinstance(tree, (FrozenDict, nnx.State)):
+        yield paths.render(at), _FROZEN if isinstance(tree, FrozenDict) else states.STATE
+    elif isinstance(tree, Mapping):
+        for key, segments in containers.placed(tree)[1]:
+            yield from _outermost(tree[key], (*at, *segments))
+    elif isinstance(tree, (list, tuple)):
+        for label, item in zip(getattr(tree, "_fields", None) or map(str, range(len(tree))), tree, strict=True):
+            yield from _outermost(item, (*at, label))
 
 
 def _annotated(found: Entries, facts: Facts) -> Entries:
@@ -163,31 +223,38 @@ def _annotated(found: Entries, facts: Facts) -> Entries:
         yield entry, array
 
 
-def tree(reader: Reader, *, boxes: bool = False) -> Any:
-    """The collections that were saved, of jax arrays on the default device.
+def tree(reader: Reader, *, boxes: bool = False, types: states.Types | None = ()) -> Any:
+    """What was saved, of jax arrays on the default device; `boxes` and `types` as `arrays`.
 
     Raises:
         FormatError: DTYPE with every array that JAX would narrow or has no element type for.
     """
-    leaves = arrays(reader, boxes=boxes)
-    built = containers.build(reader.entries, leaves.__getitem__)
-    for entry in reader.entries:
-        if isinstance(entry, Node) and entry.class_ == _FROZEN and entry.form != "part":
-            built = _refrozen(built, paths.parse(entry.path))
-    return built
+
+    def made(node: Node, whole: Any) -> Any:
+        if not isinstance(whole, dict):
+            return whole
+        if node.class_ == _FROZEN:
+            return freeze(whole)
+        if types is not None and node.class_ == states.STATE:
+            return nnx.State(whole)
+        kind = None if types is None else states.variable_type(node.class_, node.attrs, types)
+        return states.variable(kind, node.attrs, whole[states.VALUE]) if kind and [*whole] == [states.VALUE] else whole
+
+    return containers.build(reader.entries, arrays(reader, boxes=boxes, types=types).__getitem__, made)
 
 
-def _refrozen(tree: Any, at: tuple[str, ...]) -> Any:
-    if not at:
-        return freeze(tree) if isinstance(tree, dict) else tree
-    if isinstance(tree, dict) and at[0] in tree:
-        tree[at[0]] = _refrozen(tree[at[0]], at[1:])
-    return tree
+def arrays(
+    reader: Reader, wanted: Iterable[str] | None = None, *, boxes: bool = False, types: states.Types | None = None
+) -> dict[str, Any]:
+    """Path -> jax array or value. On CPU raw arrays lie in the reader's own memory, a private map.
 
-
-def arrays(reader: Reader, *, boxes: bool = False) -> dict[str, Any]:
-    """Path -> jax array or value. On CPU raw arrays lie in the reader's own memory, a private map."""
-    infos = {path: reader.info(path) for path in reader}
+    Args:
+        reader: The file.
+        wanted: The paths to load, and what they are aliases of; all by default.
+        boxes: Put linen's boxes on again.
+        types: Make Variables, of the classes of `flax.nnx` and these; None makes none.
+    """
+    infos = {path: reader.info(path) for path in (reader if wanted is None else _closed(reader, wanted))}
     narrowed = [
         f"{path!r}: {entry.dtype} would be {jax_dtype(entry.dtype) or 'nothing'}"
         for path, entry in infos.items()
@@ -196,22 +263,36 @@ def arrays(reader: Reader, *, boxes: bool = False) -> dict[str, Any]:
     if narrowed:
         remedy = "jax.config.update('jax_enable_x64', True) keeps 64 bits, ptformat.load_tree gives NumPy arrays"
         raise several("DTYPE", f"what JAX would narrow; {remedy}", narrowed)
-    loaded = reader.load()
+    loaded = reader.load(infos)
     result: dict[str, Any] = {}
     for path, entry in infos.items():
         if isinstance(entry, Alias):
-            target = unboxed(result[entry.target])
-            result[path] = target if entry.perm is None else target.transpose(entry.perm)
+            target = result[entry.target]
+            if entry.perm is None:
+                result[path] = target if isinstance(target, nnx.Variable) else unboxed(target)
+            else:
+                result[path] = unboxed(target).transpose(entry.perm)
         elif isinstance(entry, TensorInfo):
             # No device is named, so that the array is not bound to one. JAX keeps the NumPy array, and so the map.
             array = jax.device_put(loaded[path])
             box = _BOXES.get(entry.class_ or "") if boxes else None
-            if entry.class_ == _KEY:
+            kind = states.variable_type(entry.class_, entry.attrs, types or ())
+            if entry.class_ == _KEY or ("impl" in (entry.attrs or {}) and (kind or entry.class_ in _BOXES)):
                 array = _keys(array, entry)
-            result[path] = box(array, names=_names(entry)) if box else array
+            if types is not None and kind:
+                result[path] = states.variable(kind, entry.attrs, array)
+            else:
+                result[path] = box(array, names=_names(entry)) if box else array
         else:
             result[path] = loaded[path]
     return result
+
+
+def _closed(reader: Reader, wanted: Iterable[str]) -> list[str]:
+    """These paths and the targets of those that are aliases, in file order."""
+    found = set(wanted)
+    found |= {entry.target for path in found if isinstance(entry := reader.info(path), Alias)}
+    return [path for path in reader if path in found]
 
 
 def _names(entry: TensorInfo) -> tuple[Any, ...]:
