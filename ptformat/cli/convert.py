@@ -12,7 +12,7 @@ import click
 from .failures import Failure, about, check_source, check_target
 from .pack import copied, written
 from .progress import Progress
-from .text import Stopwatch, Verb, columns, count, plain, size
+from .text import Stopwatch, Verb, columns, count, file_bytes, plain, size
 
 if TYPE_CHECKING:
     from ..converters import Plan
@@ -178,7 +178,7 @@ def _guesses(plan: Plan) -> list[str]:
 def _result(target: str, plan: Plan, watch: Stopwatch) -> dict[str, Any]:
     return {
         "file": target,
-        "bytes": os.path.getsize(target),
+        "bytes": file_bytes(target),
         "tensors": len(plan.steps),
         "seconds": round(watch.seconds, 3),
     }

@@ -40,15 +40,13 @@ def about(path: str) -> Iterator[None]:
 
 
 def check_source(path: str) -> None:
-    """A file to read must be there, and be a file: reading a pipe or a device might never end.
+    """A source must be there, and be a file or a directory: reading a pipe or a device might never end.
 
     Raises:
         OSError: With the path as its file name.
     """
     mode = os.stat(path).st_mode
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise OSError(errno.EINVAL, "not a regular file", path)
 
 
@@ -57,18 +55,20 @@ def check_target(source: str, target: str) -> None:
 
     Raises:
         click.UsageError: For both.
-        IsADirectoryError: When the target is one.
+        IsADirectoryError: When the target is one and a file is to be written.
     """
-    if os.path.isdir(target):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target)
     if _same(source, target):
         raise click.UsageError(f"{target}: source and target are the same file")
     from ..converters.files import sink_of
 
+    folder = os.path.isdir(target)
     try:
-        sink_of(target)
+        folder = folder and not getattr(sink_of(target), "folder", False)
     except FormatError as error:
-        raise click.UsageError(error.message) from None
+        if not folder:
+            raise click.UsageError(error.message) from None
+    if folder:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target)
 
 
 def _same(source: str, target: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -39,6 +40,18 @@ def size(nbytes: int) -> str:
     while power < len(UNITS) and nbytes >= 999.95 * 1000**power:
         power += 1
     return f"{nbytes / 1000**power:.1f} {UNITS[power - 1]}"
+
+
+def file_bytes(path: str) -> int:
+    """Bytes of a file, or of all files in a directory."""
+    if not os.path.isdir(path):
+        return os.path.getsize(path)
+    return sum(
+        os.path.getsize(name)
+        for folder, _, names in os.walk(path)
+        for name in (os.path.join(folder, each) for each in names)
+        if os.path.isfile(name)
+    )
 
 
 def count(number: int, one: str) -> str:

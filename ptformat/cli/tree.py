@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .failures import about, check_source
-from .text import Verb, columns, count, plain, size
+from .text import Verb, columns, count, file_bytes, plain, size
 
 if TYPE_CHECKING:
     from ..converters.content import Source
@@ -57,7 +56,7 @@ def _facts(file: str, source: Source) -> dict[str, Any]:
         "dialect": source.header.dialect,
         "parameters": sum(entry.count for entry in tensors if entry.role in (None, "parameter")),
         "nbytes": sum(entry.nbytes for entry in tensors),
-        "file_bytes": os.path.getsize(file),
+        "file_bytes": file_bytes(file),
         "metadata": _json(source.header.metadata),
         "entries": [_entry(entry) for entry in source.entries],
     }
