@@ -1,6 +1,7 @@
 """The msgpack file of `flax.serialization` as source and sink, without flax.
 
-Layout, from flax/serialization.py: nested maps with string keys; an array is ext type 1 holding the msgpack array
+Layout, from flax/serialization.py: nested maps with string keys (those of an nnx pure dict may be integers, and msgpack
+holds any scalar as a key); an array is ext type 1 holding the msgpack array
 [shape, dtype name, bytes]; a NumPy scalar ext 3, likewise; a Python complex ext 2. An array of more than 2**30 bytes
 is a map {"__msgpack_chunked_array__": true, "shape": {"0": n, …}, "chunks": {"0": array, …}}.
 """
@@ -19,6 +20,7 @@ import numpy as np
 from ptformat import dtypes, paths, profile
 from ptformat.atomic import AtomicFile, PathLike
 from ptformat.columns import Header
+from ptformat.containers import build, placed
 from ptformat.dtypes import BY_NAME, Array
 from ptformat.errors import FormatError
 from ptformat.limits import MAX_PATH_DEPTH
@@ -30,6 +32,7 @@ from ..content import Content, Pieces, Saving, check_shape, untied
 from .spool import gather
 
 CHUNK_BYTES = 2**30
+KEY_TYPES = (str, int, float, bool, bytes, type(None))
 _CHUNKED = "__msgpack_chunked_array__"
 _PIECE = 8 * 2**20
 _Tensors = dict[str, tuple[TensorInfo, TensorInfo | Alias]]
@@ -74,11 +77,13 @@ class FlaxMsgpackSource:
             check_shape(info)
             self.entries.append(info)
         elif isinstance(tree, dict):
-            flat = any("." in key for key in tree)
-            if flat or not tree or in_flat:
-                self.entries.append(Node(path, "flat" if flat else "map"))
-            for key, segments in (paths.split_flat(tree) if flat else {key: (key,) for key in tree}).items():
-                self._enter((*at, *segments), tree[key], flat)
+            form, places = placed(tree, path)
+            if form == "keys":
+                self.entries.append(Node(path, form, keys=tuple(tree)))
+            elif form == "flat" or not tree or in_flat:
+                self.entries.append(Node(path, form))
+            for key, segments in places:
+                self._enter((*at, *segments), tree[key], form == "flat")
         elif isinstance(tree, list):
             self.entries.append(Node(path, "list"))
             for number, item in enumerate(tree):
@@ -137,14 +142,14 @@ class _Scanner:
         return self.map(at, head, depth)
 
     def map(self, at: int, count: int, depth: int) -> tuple[Any, int]:
-        members: dict[str, Any] = {}
+        members: dict[Any, Any] = {}
         for _ in range(count):
             start = at
             key, at = self.value(at, depth + 1)
-            if type(key) is not str:
-                what = f"a map key of type {type(key).__name__}; only string keys are read so far"
+            if type(key) not in KEY_TYPES:
+                what = f"a map key of type {type(key).__name__}, expected text, bytes, a number, a bool or nil"
                 raise FormatError("TYPE", f"msgpack byte {start}: {what}")
-            if key in members:
+            if key in members:  # 1, 1.0 and true are one key, in Python
                 raise FormatError("DUPLICATE", f"msgpack byte {start}: map key {key!r} is repeated")
             members[key], at = self.value(at, depth + 1)
         return (_unchunk(members) if _CHUNKED in members else members), at
@@ -200,56 +205,33 @@ def _unchunk(members: dict[str, Any]) -> _Span:
 
 
 def write(content: Content, path: PathLike, saving: Saving) -> None:
-    """Write nested maps of arrays and values; a tied tensor is written at each of its places.
+    """Write nested maps of arrays and values; a tied tensor is written at each of its places, keys as they are.
 
     Lists and tuples become maps of "0", "1", …, as flax's own state dicts have them.
 
     Raises:
-        FormatError: DTYPE for a sub-byte type, TYPE for keys that are no strings.
+        FormatError: DTYPE for a sub-byte type, TYPE for keys that are tuples.
     """
     tensors = {info.path: (info, entry) for info, entry in untied(content.entries)}
-    root = _nest(content)
+    root = _nested(content)
     with AtomicFile(path, durable=saving.durable) as file:
         for part in _stream(root, tensors, content):
             file.write(part)
 
 
-def _nest(content: Content) -> Any:
-    """Nested dicts whose leaves are entries; flat maps keep their dotted keys."""
-    flat: dict[str, str] = {}
-    tops: list[str] = []
-    root: Any = {}
-    for entry in content.entries:
-        if isinstance(entry, Node):
-            if entry.form == "flat":
-                tops.append(entry.path)
-            if entry.form == "keys":
-                what = "a map whose keys are no strings cannot stand in a flax msgpack file yet"
-                raise FormatError("TYPE", f"{entry.path!r}: {what}", path=entry.path)
-            if entry.form == "part":
-                continue
-        keys = _keys(entry.path, tops if not isinstance(entry, Node) or entry.path not in tops else tops[:-1], flat)
-        if not keys:
-            root = {} if isinstance(entry, Node) else entry
-            continue
-        at = root
-        for key in keys[:-1]:
-            at = at.setdefault(key, {})
-        at.setdefault(keys[-1], {} if isinstance(entry, Node) else entry)
-    return root
-
-
-def _keys(path: str, tops: list[str], flat: dict[str, str]) -> tuple[str, ...]:
-    """The map keys that lead to a path; beneath a flat node the rest is one dotted key."""
-    segments = paths.parse(path)
-    for top in reversed(tops):
-        above = paths.parse(top)
-        if segments[: len(above)] == above and len(segments) > len(above):
-            return (*above, paths.join_flat(segments[len(above) :]))
-    return segments
+def _nested(content: Content) -> Any:
+    """Nested containers whose leaves are entries."""
+    for node in content.entries:
+        if isinstance(node, Node) and any(type(key) not in KEY_TYPES for key in node.keys or ()):
+            what = "a map whose keys are tuples cannot stand in a flax msgpack file"
+            raise FormatError("TYPE", f"{node.path!r}: {what}", path=node.path)
+    return build(content.entries, {entry.path: entry for entry in content.entries}.__getitem__)
 
 
 def _stream(tree: Any, tensors: _Tensors, content: Content) -> Iterator[Any]:
+    if isinstance(tree, (list, tuple)):
+        fields = getattr(tree, "_fields", None) or map(str, range(len(tree)))
+        tree = dict(zip(fields, tree, strict=True))
     if isinstance(tree, dict):
         yield msgpack.Packer().pack_map_header(len(tree))
         for key, child in tree.items():
