@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any, Unpack
 
 import jax
@@ -16,62 +15,11 @@ from .. import attrs, paths
 from ..atomic import PathLike
 from ..errors import several
 from ..reader import Reader, map_file
-from ..tree import Alias, Node, TensorInfo, Value
+from ..tree import Node
 from ..writer import Options, Writer, put
-from .arrays import Facts, arrays, entries, unboxed
-
-_SPATIAL = ("z", "y", "x")
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What a file records of a linen class.
-
-    Attributes:
-        name: Its neutral kind.
-        attrs: Attributes of the module that shapes do not tell.
-        axes: Name of a leaf -> what its axes mean, of this module.
-    """
-
-    name: str
-    attrs: tuple[str, ...]
-    axes: Callable[[Any], Mapping[str, tuple[str, ...]]]
-
-
-def _conv_axes(conv: nn.Conv) -> dict[str, tuple[str, ...]]:
-    size = conv.kernel_size
-    spatial = 1 if isinstance(size, int) else len(size)
-    return {"kernel": (*_SPATIAL[-spatial:], "in", "out"), "bias": ("out",)} if spatial <= len(_SPATIAL) else {}
-
-
-def _dense_axes(dense: nn.Dense) -> dict[str, tuple[str, ...]]:
-    return {"kernel": ("in", "out"), "bias": ("out",)}
-
-
-def _embed_axes(embed: nn.Embed) -> dict[str, tuple[str, ...]]:
-    return {"embedding": ("num", "features")}
-
-
-def _norm_axes(norm: Any) -> dict[str, tuple[str, ...]]:
-    axis: Any = getattr(norm, "feature_axes", getattr(norm, "axis", -1))
-    one = isinstance(axis, int) or len(axis) == 1
-    return dict.fromkeys(("scale", "bias", "mean", "var"), ("features",)) if one else {}
-
-
-# By exact class: a subclass may change the layout or the meaning.
-KINDS: dict[type[nn.Module], Kind] = {
-    nn.Dense: Kind("linear", (), _dense_axes),
-    nn.Embed: Kind("embedding", (), _embed_axes),
-    nn.Conv: Kind(
-        "conv",
-        ("kernel_size", "strides", "padding", "input_dilation", "kernel_dilation", "feature_group_count"),
-        _conv_axes,
-    ),
-    nn.LayerNorm: Kind("layer_norm", ("epsilon", "reduction_axes", "feature_axes", "use_fast_variance"), _norm_axes),
-    nn.RMSNorm: Kind("rms_norm", ("epsilon", "reduction_axes", "feature_axes", "use_fast_variance"), _norm_axes),
-    nn.GroupNorm: Kind("group_norm", ("num_groups", "group_size", "epsilon", "use_fast_variance"), _norm_axes),
-    nn.BatchNorm: Kind("batch_norm", ("epsilon", "momentum", "axis", "use_fast_variance"), _norm_axes),
-}
+from .arrays import LINEN, Facts, arrays, entries, unboxed
+from .fitting import described, headline, misfits
+from .kinds import LINEN_KINDS as KINDS
 
 
 def save_model(
@@ -104,7 +52,7 @@ def save_model(
         OSError: From the file system; the file that was there before is whole.
     """
     found = entries(variables, _facts(_submodules(module, variables, inputs, kwargs or {}, rngs), variables))
-    options.setdefault("convention", "flax.linen")
+    options.setdefault("convention", LINEN)
     with Writer(path, **options) as out:
         put(out, found)
 
@@ -201,11 +149,8 @@ def load_model(module: nn.Module, path: PathLike, *inputs: Any, verify: bool = F
         _on_shapes(init, *inputs), is_leaf=lambda leaf: isinstance(leaf, AxisMetadata)
     )
     expected = {paths.render(map(_segment, at)): leaf for at, leaf in leaves}
-    if problems := list(_misfits(reader, {path: unboxed(leaf) for path, leaf in expected.items()})):
-        head = f"{reader.name} does not fit {type(module).__name__}"
-        if reader.convention not in (None, "flax.linen"):
-            head += f"; its convention is {reader.convention}, not flax.linen: convert it first"
-        raise several("MISMATCH", head, problems)
+    if problems := list(misfits(reader, {path: described(path, unboxed(leaf)) for path, leaf in expected.items()})):
+        raise several("MISMATCH", headline(reader, module, LINEN), problems)
     found = arrays(reader)
     boxed = [
         leaf.replace_boxed(found[path]) if isinstance(leaf, AxisMetadata) else found[path]
@@ -219,36 +164,3 @@ def _segment(key: Any) -> str:
         if hasattr(key, name):
             return str(getattr(key, name))
     return str(key)
-
-
-def _misfits(reader: Reader, expected: Mapping[str, jax.ShapeDtypeStruct]) -> Iterator[str]:
-    for path, leaf in expected.items():
-        wanted = f"{leaf.dtype} {leaf.shape}"
-        if path not in reader:
-            yield f"missing     {path!r}: {wanted} in the module, not in the file"
-            continue
-        found = _stored(reader, path)
-        if isinstance(found, Value):
-            yield f"type        {path!r}: the value {found.value!r:.40} in the file, {wanted} in the module"
-            continue
-        if found.shape != leaf.shape:
-            yield f"shape       {path!r}: {found.shape} in the file, {leaf.shape} in the module"
-        if found.dtype != str(leaf.dtype):
-            yield f"dtype       {path!r}: {found.dtype} in the file, {leaf.dtype} in the module"
-    for path in reader:
-        if path not in expected:
-            found = _stored(reader, path)
-            shown = f"the value {found.value!r:.40}" if isinstance(found, Value) else f"{found.dtype} {found.shape}"
-            yield f"unexpected  {path!r}: {shown} in the file, not in the module"
-
-
-def _stored(reader: Reader, path: str) -> TensorInfo | Value:
-    """The tensor behind a path, an alias' in its own shape, or the value."""
-    entry = reader.info(path)
-    if isinstance(entry, Alias):
-        target = reader.info(entry.target)
-        assert isinstance(target, TensorInfo)  # the index check refuses anything else
-        shape = target.shape if entry.perm is None else tuple(target.shape[i] for i in entry.perm)
-        return TensorInfo(path, target.dtype, shape)
-    assert isinstance(entry, (TensorInfo, Value))
-    return entry
