@@ -14,7 +14,10 @@ import click
 from .. import __version__
 from ..errors import FormatError
 from .convert import convert
+from .diff import diff
+from .edit import edit
 from .failures import Failure
+from .info import info
 from .pack import pack, unpack
 from .text import plain
 from .tree import tree
@@ -109,7 +112,7 @@ def commands(context: click.Context) -> None:
         context.exit(USAGE)
 
 
-for verb in (convert, pack, unpack, verify, tree):
+for verb in (convert, pack, unpack, verify, tree, info, diff, edit):
     commands.add_command(verb)
 
 
