@@ -57,7 +57,6 @@ KINDS: tuple[Kind, ...] = (
         safetensors.write,
         ties=True,
     ),
-    Kind("flax msgpack", (".msgpack",), flax_msgpack.recognises, flax_msgpack.FlaxMsgpackSource, flax_msgpack.write),
     Kind("sharded", (), sharded.recognises, sharded.ShardedSource),
     Kind(
         "huggingface",
@@ -78,6 +77,8 @@ KINDS: tuple[Kind, ...] = (
         turned=True,
     ),
     Kind("npz", (".npz",), npz.recognises, npz.NpzSource, npz.write),
+    # Behind torch, whose legacy form begins with what would be an empty msgpack map.
+    Kind("flax msgpack", (".msgpack",), flax_msgpack.recognises, flax_msgpack.FlaxMsgpackSource, flax_msgpack.write),
 )
 
 
