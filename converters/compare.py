@@ -261,5 +261,7 @@ def _alike(a: Array, b: Array) -> Array:
 
 
 def _cosine(dot: float, first: float, second: float) -> float | None:
-    length = math.sqrt(first) * math.sqrt(second) if math.isfinite(first) and math.isfinite(second) else 0.0
-    return max(-1.0, min(1.0, dot / length)) if length and math.isfinite(dot) else None
+    if not math.isfinite(first + second) or not math.isfinite(dot):
+        return None
+    length = first if first == second else math.sqrt(first) * math.sqrt(second)
+    return max(-1.0, min(1.0, dot / length)) if length else None
