@@ -20,6 +20,8 @@ STATE = "flax.nnx.State"
 # The one child of a Variable whose value is no array, such as a number or a pytree.
 VALUE = "value"
 
+# What a tensor can stand for, or its shape and element type.
+ARRAYS = (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)
 # No class is imported because a file names it: these are the ones that there are, and `types` the caller's own.
 VARIABLES: dict[str, type[Variable]] = {
     f"flax.nnx.{name}": kind
@@ -84,8 +86,7 @@ def content(variable: Variable) -> Any:
 
 def holds_array(variable: Variable) -> bool:
     """Whether a tensor can stand for the Variable, or shape and element type of one: no number, no pytree."""
-    kinds = (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)
-    return isinstance(content(variable), kinds)
+    return isinstance(content(variable), ARRAYS)
 
 
 def variable_type(class_: str | None, said: Attrs | None, types: Types = ()) -> type[Variable] | None:
