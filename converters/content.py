@@ -25,11 +25,13 @@ class Source(Protocol):
         name: What it is called in messages.
         kind: What kind of file it is, such as `safetensors`.
         header: Convention, metadata, provenance, as far as the source says.
+        notes: What a user should know of how it is read, such as a wrapper that was taken off.
     """
 
     name: str
     kind: str
     header: Header
+    notes: Sequence[str]
 
     @property
     def entries(self) -> Sequence[Entry]:
@@ -80,6 +82,7 @@ class MemorySource:
     """A tree in memory as a source: entries paired with their arrays."""
 
     kind = "memory"
+    notes: Sequence[str] = ()
 
     def __init__(
         self, items: Iterable[tuple[Entry, Array | None]], header: Header | None = None, name: str = "tree"

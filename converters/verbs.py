@@ -31,11 +31,13 @@ class Copied:
         tensors: Number of tensors, under every name that the file holds.
         nbytes: Their decoded bytes.
         repeated: How many of them are tied in the source, and written again because the file cannot hold those ties.
+        notes: What a user should know: how the source was read, and what else the file cannot tell.
     """
 
     tensors: int
     nbytes: int
     repeated: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def plan(
@@ -77,9 +79,10 @@ def plan(
 def _planned(source: Source, request: Request) -> Plan:
     plain = request == Request(to=request.to, strict=request.strict, sink=request.sink)
     back = undo(source, request.to) if plain and source.header.provenance else None
+    made = back or make(source, request)
+    made.notes[:0] = source.notes
     if back is not None:
         return back
-    made = make(source, request)
     if source.header.provenance.get("origin") == request.to:
         why = "a rule or template was given" if not plain else "its tensors are no longer those it was converted to"
         made.notes.append(f"the conversion recorded in {source.name} is not undone: {why}")
@@ -157,7 +160,8 @@ def copy(
     kind = _check_target(source, target)
     with _opened(source) as held:
         saving = Saving(codec=codec, durable=durable, origin=os.fspath(source), max_shard_bytes=max_shard_bytes)
-        return _write(whole(held), kind, target, saving, progress, total)
+        done = _write(whole(held), kind, target, saving, progress, total)
+        return replace(done, notes=(*held.notes, *done.notes))
 
 
 def _write(
@@ -171,7 +175,8 @@ def _write(
     """Write, and say what: in a file without ties a tied tensor counts under each of its names."""
     once = [entry for entry in content.entries if isinstance(entry, TensorInfo)]
     written = [info for info, _ in untied(content.entries, kind.spells_out)]
-    done = Copied(len(written), sum(info.nbytes for info in written), len(written) - len(once))
+    lost = tuple(f"{kind.name}: {line}" for line in kind.losses(content)) if kind.losses else ()
+    done = Copied(len(written), sum(info.nbytes for info in written), len(written) - len(once), lost)
     if total is not None:
         total(done.nbytes)
     write(counted(content, progress), target, saving)

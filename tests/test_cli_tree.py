@@ -186,6 +186,7 @@ def test_json(tmp_path: Path) -> None:
         "nbytes": 484,
         "file_bytes": path.stat().st_size,
         "metadata": {},
+        "notes": [],
     }
     assert entries["0.weight"] == {
         "path": "0.weight",

@@ -12,7 +12,7 @@ from ptformat.errors import FormatError
 from ptformat.tree import Alias
 
 from ..content import Content, Saving, Source, straight
-from . import flax_msgpack, huggingface, npz, ptf, safetensors, sharded, torch_write, torch_zip
+from . import flax_msgpack, huggingface, npz, orbax, ptf, safetensors, sharded, torch_write, torch_zip
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Kind:
         turned: Whether it holds ties of permuted axes too.
         records: Whether it holds what a conversion records so as to be undone.
         folder: Whether it is written as a directory.
+        losses: A line for each thing in content that it cannot tell; None where there are none but ties.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Kind:
     turned: bool = False
     records: bool = False
     folder: bool = False
+    losses: Callable[[Content], list[str]] | None = None
 
     def spells_out(self, alias: Alias) -> bool:
         """Whether an alias becomes a tensor of its own in such a file."""
@@ -76,6 +78,7 @@ KINDS: tuple[Kind, ...] = (
         ties=True,
         turned=True,
     ),
+    Kind("orbax", (".orbax",), orbax.recognises, orbax.OrbaxSource, orbax.write, losses=orbax.losses, folder=True),
     Kind("npz", (".npz",), npz.recognises, npz.NpzSource, npz.write),
     # Behind torch, whose legacy form begins with what would be an empty msgpack map.
     Kind("flax msgpack", (".msgpack",), flax_msgpack.recognises, flax_msgpack.FlaxMsgpackSource, flax_msgpack.write),

@@ -9,7 +9,7 @@ is a map {"__msgpack_chunked_array__": true, "shape": {"0": n, …}, "chunks": {
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ class FlaxMsgpackSource:
     """A flax msgpack file, mapped: only its structure is read."""
 
     kind = "flax msgpack"
+    notes: Sequence[str] = ()
 
     def __init__(self, path: PathLike) -> None:
         self.name = os.fspath(path)

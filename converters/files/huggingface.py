@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +47,7 @@ class HuggingFaceSource:
     """The weights of a model directory: one file, or shards."""
 
     kind = "huggingface"
+    notes: Sequence[str] = ()
 
     def __init__(self, path: PathLike) -> None:
         from . import open_source

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ class NpzSource:
     """A .npz file: stored members are views of the map, deflated ones are gathered."""
 
     kind = "npz"
+    notes: Sequence[str] = ()
 
     def __init__(self, path: PathLike) -> None:
         self.name = os.fspath(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from ptformat.atomic import PathLike
@@ -26,6 +27,7 @@ class PtfSource:
     """A .ptf file. Raw tensors are views of the map; large compressed ones are decoded into a temporary file."""
 
     kind = "ptf"
+    notes: Sequence[str] = ()
 
     def __init__(self, path: PathLike) -> None:
         self.name = os.fspath(path)

@@ -72,6 +72,7 @@ class SafetensorsSource:
     """A .safetensors file, mapped."""
 
     kind = "safetensors"
+    notes: Sequence[str] = ()
 
     def __init__(self, path: PathLike) -> None:
         self.name = os.fspath(path)

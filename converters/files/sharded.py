@@ -60,6 +60,7 @@ class ShardedSource:
     """Several files behind one index.json. A tensor that is missing, unplaced or there twice is an error."""
 
     kind = "sharded"
+    notes: Sequence[str] = ()
 
     def __init__(self, path: PathLike) -> None:
         self.name = os.fspath(path)

@@ -8,6 +8,7 @@ storage is a persistent id), `byteorder`, and `data/<key>` with each storage's b
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class TorchSource:
     """What `torch.save` wrote: tensors are views of the map, with their offsets and strides."""
 
     kind = "torch"
+    notes: Sequence[str] = ()
 
     def __init__(self, path: PathLike) -> None:
         self.name = os.fspath(path)

@@ -8,6 +8,7 @@ import click
 
 from .failures import about, check_source, check_target
 from .progress import Progress
+from .shards import max_shard_size, options
 from .text import Stopwatch, Verb, count, file_bytes, plain, size
 
 
@@ -35,19 +36,23 @@ def pack(source: str, target: str, *, raw: bool, quiet: bool) -> None:
 )
 @click.argument("source", metavar="SRC.ptf")
 @click.argument("target", metavar="DST")
+@max_shard_size
 @click.option("--quiet", is_flag=True, help="Say nothing.")
-def unpack(source: str, target: str, *, quiet: bool) -> None:
-    """Write the tree of a .ptf file to DST, in the form that its name asks for."""
+def unpack(source: str, target: str, *, max_shard_bytes: int | None, quiet: bool) -> None:
+    """Write the tree of a .ptf file to DST, in the form that its name asks for; without a suffix, a directory."""
     check_target(source, target)
+    shards = options(target, max_shard_bytes)
     check_source(source)
     from ..loading import open as open_ptf
 
     with about(source):
         open_ptf(source).close()  # refuses what is no .ptf
-    copied(source, target, codec="raw", quiet=quiet)
+    copied(source, target, codec="raw", quiet=quiet, **shards)
 
 
-def copied(source: str, target: str, *, codec: str, quiet: bool, compare: bool = False) -> dict[str, object]:
+def copied(
+    source: str, target: str, *, codec: str, quiet: bool, compare: bool = False, **shards: int
+) -> dict[str, object]:
     """Copy, with progress and a closing line; returns what was written, for a program to read.
 
     Args:
@@ -56,23 +61,27 @@ def copied(source: str, target: str, *, codec: str, quiet: bool, compare: bool =
         codec: `raw` or `zstd`.
         quiet: Say nothing.
         compare: Say how large the result is beside the source.
+        shards: `max_shard_bytes`, where it was given.
     """
     watch = Stopwatch()
     check_source(source)
     from ..converters import copy
 
-    with about(source), Progress(plain(os.path.basename(target)), quiet=quiet) as progress:
-        done = copy(source, target, codec=codec, progress=progress.advance, total=progress.total)
+    with about(source), Progress(plain(os.path.basename(os.path.normpath(target))), quiet=quiet) as progress:
+        done = copy(source, target, codec=codec, **shards, progress=progress.advance, total=progress.total)
     if not quiet:
+        for note in done.notes:
+            click.echo(f"note      {plain(note)}")
         if done.repeated:
             what = count(done.repeated, "tied tensor")
-            click.echo(f"note      {plain(target)} holds no ties: {what} written again")
+            click.echo(f"note      {plain(target)} holds no such ties: {what} written again")
         click.echo(written(target, done.tensors, watch, source if compare else None))
     return {
         "file": target,
         "bytes": file_bytes(target),
         "tensors": done.tensors,
         "repeated": done.repeated,
+        "notes": list(done.notes),
         "seconds": round(watch.seconds, 3),
     }
 

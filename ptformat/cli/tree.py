@@ -32,7 +32,14 @@ def tree(file: str, *, as_json: bool) -> None:
         source = open_source(file)
         facts = _facts(file, source)
         lines = (
-            [json.dumps(facts, indent=2, allow_nan=False)] if as_json else [_head(facts), "", *Drawing(source).lines()]
+            [json.dumps(facts, indent=2, allow_nan=False)]
+            if as_json
+            else [
+                _head(facts),
+                *(f"note      {plain(note)}" for note in source.notes),
+                "",
+                *Drawing(source).lines(),
+            ]
         )
         source.close()
     for line in lines:
@@ -58,6 +65,7 @@ def _facts(file: str, source: Source) -> dict[str, Any]:
         "nbytes": sum(entry.nbytes for entry in tensors),
         "file_bytes": file_bytes(file),
         "metadata": _json(source.header.metadata),
+        "notes": list(source.notes),
         "entries": [_entry(entry) for entry in source.entries],
     }
 

@@ -1,0 +1,386 @@
+"""An orbax checkpoint directory as source and sink: by tensorstore alone, without a mesh, the model, or jax.
+
+Layout, from orbax's checkpoint format guide: `_METADATA` (JSON) describes the tree; each array is a zarr array (2, or
+3 where it says `use_zarr3`) called by its keys joined with dots, within one OCDBT database (`manifest.ocdbt`) or, where
+it does not `use_ocdbt`, in a directory each; texts stand in `_strings.json`. A directory of several items, such as a
+step of a CheckpointManager, has `_CHECKPOINT_METADATA` and a directory for each item.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptformat import dtypes
+from ptformat.atomic import PathLike
+from ptformat.bands import byte_pieces
+from ptformat.columns import Header
+from ptformat.containers import build, flatten
+from ptformat.dtypes import Array
+from ptformat.errors import FormatError
+from ptformat.tree import Alias, Entry, TensorInfo, Value
+
+from ..content import Content, Pieces, Saving, check_shape, untied
+from . import orbax_tree
+from .folder import whole_folder
+from .orbax_tree import Leaf
+from .spool import gather
+
+TREE, ITEMS, STRINGS, OCDBT, ARRAYS = (
+    "_METADATA",
+    "_CHECKPOINT_METADATA",
+    "_strings.json",
+    "manifest.ocdbt",
+    "array_metadatas",
+)
+CHUNK_BYTES = 16 * 2**20  # of a zarr chunk that is written
+_BAND_BYTES = 8 * 2**20
+_MAX_JSON = 2**30
+_HANDLER = "orbax.checkpoint._src.handlers.standard_checkpoint_handler.StandardCheckpointHandler"
+_VALUES: dict[type, str] = {bool: "bool", int: "int64", float: "float64"}
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Whether a directory is one of these: a checkpoint, whole or half, a step, or a directory of steps."""
+    if head or not path.is_dir():
+        return False
+    return any((path / name).is_file() for name in (TREE, ITEMS, OCDBT)) or bool(_within(path))
+
+
+def _within(folder: Path) -> list[Path]:
+    """The checkpoints, or steps, in a directory, by number where they have one."""
+    found = [child for child in folder.iterdir() if (child / TREE).is_file() or (child / ITEMS).is_file()]
+    return sorted(found, key=lambda child: (int(child.name) if child.name.isdecimal() else -1, child.name))
+
+
+def _tensorstore() -> Any:
+    try:
+        import tensorstore
+    except ImportError as error:
+        what = "an orbax checkpoint needs orbax-checkpoint and tensorstore: pip install 'ptformat[orbax]'"
+        raise ImportError(what) from error
+    return tensorstore
+
+
+class _Stored:
+    """A tensor in the checkpoint: `dtype` and `shape` as arrays have them."""
+
+    def __init__(self, store: Any) -> None:
+        self.store = store
+        self.dtype: np.dtype[Any] = store.dtype.numpy_dtype
+        self.shape: tuple[int, ...] = tuple(store.shape)
+
+
+class OrbaxSource:
+    """An orbax checkpoint, read a chunk at a time. orbax makes one chunk of what one device has of an array.
+
+    Attributes:
+        notes: What wrappers were taken off, and what is not told by the tree.
+    """
+
+    kind = "orbax"
+
+    def __init__(self, path: PathLike) -> None:
+        self.name = os.fspath(path)
+        self.header = Header()
+        self._root, self.notes = _item(Path(path))
+        metadata = _json(self._root / TREE)
+        tree, notes = orbax_tree.unwrap(orbax_tree.parse(metadata))
+        self.notes += notes + _keys(self._root)
+        stored = self._open(metadata, list(orbax_tree.leaves(tree)))
+        self.entries: list[Entry] = []
+        self._stored: dict[str, _Stored] = {}
+        for entry, array in flatten(_filled(tree, stored), lambda leaf, where: leaf):
+            if array is not None:
+                assert isinstance(entry, TensorInfo)
+                check_shape(entry)
+                held: Any = array
+                self._stored[entry.path] = held
+            self.entries.append(entry)
+
+    def _open(self, metadata: Any, leaves: list[Leaf]) -> dict[str, Any]:
+        """Name -> tensor, scalar or text. Only the arrays' own metadata and the scalars are read."""
+        ts = _tensorstore()
+        ocdbt, zarr3 = bool(metadata.get("use_ocdbt", True)), bool(metadata.get("use_zarr3", False))
+        if ocdbt and not (self._root / OCDBT).is_file():
+            raise FormatError("TRUNCATED", f"{self._root} has no {OCDBT}: the checkpoint was never finished")
+        _check_inside(self._root, () if ocdbt else [leaf.name for leaf in leaves])
+        texts = _json(self._root / STRINGS) if any(leaf.kind == "string" for leaf in leaves) else {}
+        context = ts.Context()
+        opening = {}
+        for leaf in leaves:
+            if leaf.kind != "string":
+                spec = _spec(self._root, leaf.name, ocdbt=ocdbt, zarr3=zarr3)
+                opening[leaf] = ts.open(spec, open=True, read=True, context=context)
+        found: dict[str, Any] = {}
+        for leaf in leaves:
+            if leaf.kind == "string":
+                if not isinstance(texts, dict) or type(texts.get(leaf.name)) is not str:
+                    raise FormatError("MALFORMED", f"{STRINGS} has no text {leaf.name!r}")
+                found[leaf.name] = texts[leaf.name]
+                continue
+            store = _wait(opening[leaf], leaf.name)
+            scalar = leaf.kind == "scalar" and store.dtype.name in _VALUES.values() and store.rank == 0
+            # A scalar of another type, such as NumPy's float32, stays a tensor of no axes: its type would be lost.
+            found[leaf.name] = _wait(store.read(), leaf.name).item() if scalar else _Stored(store)
+        return found
+
+    def array(self, path: str) -> Array:
+        """The tensor, in memory up to 16 MiB, else in a temporary file."""
+        info = self._info(path)
+        if dtypes.named(info.dtype).bits < 8:
+            return np.asarray(self._read(path))
+        return dtypes.unpack(gather(self.pieces(path), info.nbytes), dtypes.named(info.dtype), info.shape)
+
+    def pieces(self, path: str) -> Pieces:
+        """Its bytes, read in bands of whole chunks along the first axis."""
+        info = self._info(path)
+        dtype = dtypes.named(info.dtype)
+        store = self._stored[path].store
+        if not info.shape or not info.count or dtype.bits < 8:
+            yield from byte_pieces(self._read(path), dtype)
+            return
+        chunk = int(store.chunk_layout.read_chunk.shape[0])
+        rows = chunk * max(1, _BAND_BYTES * info.shape[0] // (info.nbytes * chunk))
+        for start in range(0, info.shape[0], rows):
+            for piece in byte_pieces(self._read(path, slice(start, start + rows)), dtype):
+                yield bytes(piece)  # a sink may hold a piece, and a view would hold all of a large band
+
+    def _info(self, path: str) -> TensorInfo:
+        held = self._stored[path]
+        return TensorInfo(path, dtypes.of(held.dtype, path).name, held.shape)
+
+    def _read(self, path: str, rows: slice | None = None) -> Array:
+        store = self._stored[path].store
+        if rows is not None:
+            store = store[rows.start : min(rows.stop, store.shape[0])]
+        array: Array = np.asarray(_wait(store.read(), path))
+        return array
+
+    def close(self) -> None:
+        """Let go of the stores."""
+        self._stored = {}
+
+
+def _item(path: Path) -> tuple[Path, list[str]]:
+    """The directory that holds the tree, and a note where it is not the one given."""
+    if (path / TREE).is_file():
+        return path, []
+    if path.name.endswith(".orbax-checkpoint-tmp") or ".orbax-checkpoint-tmp-" in path.name:
+        raise FormatError("TRUNCATED", f"{path} is what an unfinished save left: it has no {TREE}")
+    inside = _within(path)
+    items = [child for child in inside if (child / TREE).is_file()]
+    names = ", ".join(child.name for child in inside[:8]) + (", …" if len(inside) > 8 else "")
+    if len(items) == 1 and len(inside) == 1:
+        return items[0], [f"{items[0].name}: the tree is this item of the checkpoint directory"]
+    if items:
+        raise FormatError("FORMAT", f"{path} holds {len(items)} trees ({names}); give one, such as {items[0]}")
+    if inside:
+        raise FormatError("FORMAT", f"{path} holds {len(inside)} checkpoints ({names}); give one, such as {inside[-1]}")
+    raise FormatError("MALFORMED", f"{path} has no {TREE}: half of a checkpoint, or one of an older orbax")
+
+
+def _json(path: Path) -> Any:
+    try:
+        if (size := path.stat().st_size) > _MAX_JSON:
+            raise FormatError("LIMIT", f"{path.name} has {size} bytes, at most {_MAX_JSON} are read")
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise FormatError("TRUNCATED", f"{path.parent} has no {path.name}") from None
+    except FormatError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise FormatError("MALFORMED", f"{path.name} is no JSON ({error})") from None
+
+
+def _keys(root: Path) -> list[str]:
+    """A note for PRNG keys: orbax holds their data, and beside it what they are."""
+    found = []
+    for path in sorted((root / ARRAYS).glob("process_*")):
+        said = _json(path)
+        for row in said.get("array_metadatas", []) if isinstance(said, dict) else []:
+            held = row.get("array_metadata", {}) if isinstance(row, dict) else {}
+            if isinstance(more := held.get("ext_metadata"), dict) and "random_key_impl" in more:
+                found.append(f"{held.get('param_name')} ({more['random_key_impl']})")
+    return [f"PRNG keys are read as their data: {', '.join(found)}"] if found else []
+
+
+def _check_inside(root: Path, names: Any) -> None:
+    """Refuse names and links that lead out of the directory."""
+    for name in names:
+        if os.path.isabs(name) or ".." in name.replace("\\", "/").split("/"):
+            raise FormatError("PATH", f"the array {name!r} would lie outside the checkpoint")
+    real = root.resolve()
+    for at, folders, files in os.walk(root):
+        for name in (*folders, *files):
+            link = Path(at, name)
+            if link.is_symlink() and not link.resolve().is_relative_to(real):
+                raise FormatError("PATH", f"{link} is a link that leads out of the checkpoint")
+
+
+def _spec(root: Path, name: str, *, ocdbt: bool, zarr3: bool) -> dict[str, Any]:
+    folder: dict[str, Any] = {"driver": "file", "path": f"{root.absolute().as_posix()}/"}
+    key = f"{name}/" if name else ""
+    store = {"driver": "ocdbt", "base": folder, "path": key} if ocdbt else folder | {"path": folder["path"] + key}
+    return {
+        "driver": "zarr3" if zarr3 else "zarr",
+        "kvstore": store,
+        "recheck_cached_data": False,
+        "recheck_cached_metadata": False,
+        "fill_missing_data_reads": False,
+    }
+
+
+def _wait(future: Any, name: str) -> Any:
+    """What tensorstore gives; what it finds wrong, as one of our errors."""
+    try:
+        return future.result()
+    except (ValueError, OSError, KeyError, NotImplementedError) as error:
+        first = str(error).split(" [")[0][:400]
+        code = "TRUNCATED" if str(error).startswith(("NOT_FOUND", "OUT_OF_RANGE")) else "DATA"
+        raise FormatError(code, f"array {name!r}: {first}", path=name) from error
+
+
+def _filled(tree: Any, found: dict[str, Any]) -> Any:
+    if isinstance(tree, Leaf):
+        return found[tree.name]
+    if isinstance(tree, dict):
+        return {key: _filled(child, found) for key, child in tree.items()}
+    return [_filled(child, found) for child in tree] if isinstance(tree, list) else tree
+
+
+def write(content: Content, path: PathLike, saving: Saving) -> None:
+    """Write a directory that `StandardCheckpointer().restore` gives back as NumPy arrays.
+
+    orbax tells keys as text, tuples as lists, namedtuples as dicts of their fields, and holds no ties: a tied tensor
+    is written under each of its names.
+
+    Raises:
+        FormatError: DTYPE for a type that tensorstore lacks, TYPE for bytes, for integers beyond 64 bits and for a
+            tree that is one value or nothing, DUPLICATE for two leaves of one name.
+    """
+    ts = _tensorstore()
+    tensors = {info.path: (info, entry) for info, entry in untied(content.entries)}
+    rows, texts, arrays = _rows(ts, content, {path: info for path, (info, _) in tensors.items()})
+    with whole_folder(path, lambda folder: recognises(folder, b""), durable=saving.durable) as made:
+        context = ts.Context({"file_io_sync": False})  # all is put on disk at the end
+        for name, leaf in arrays.items():
+            if isinstance(leaf, Value):
+                value = np.asarray(leaf.value, _VALUES[type(leaf.value)])
+                _store(ts, made, name, TensorInfo(leaf.path, value.dtype.name, ()), iter([value.tobytes()]), context)
+            else:
+                info, entry = tensors[leaf.path]
+                _store(ts, made, name, info, content.pieces(entry), context)
+        said: dict[str, Any] = {"tree_metadata": rows, "use_ocdbt": True, "use_zarr3": False}
+        said |= {"store_array_data_equal_to_fill_value": True, "custom_metadata": None}
+        if texts:
+            (made / STRINGS).write_text(json.dumps(texts), "utf-8")
+        (made / TREE).write_text(json.dumps(said), "utf-8")
+        (made / ITEMS).write_text(
+            json.dumps({"item_handlers": _HANDLER, "metrics": {}, "custom_metadata": {}}), "utf-8"
+        )
+
+
+def losses(content: Content) -> list[str]:
+    """A line for each thing that such a directory does not tell."""
+    return orbax_tree.losses(build(content.entries, lambda path: path))
+
+
+def _rows(
+    ts: Any, content: Content, tensors: dict[str, TensorInfo]
+) -> tuple[dict[str, Any], dict[str, str], dict[str, Entry]]:
+    """Of `_METADATA`, of `_strings.json`, and name -> entry of what becomes an array; all that is refused is."""
+    entries = {entry.path: entry for entry in content.entries}
+    rows: dict[str, Any] = {}
+    texts: dict[str, str] = {}
+    arrays: dict[str, Entry] = {}
+    for keys, leaf in orbax_tree.told(build(content.entries, entries.__getitem__)):
+        path = leaf.path if isinstance(leaf, (TensorInfo, Alias, Value)) else ""
+        if isinstance(leaf, Value) and leaf.value is None:
+            leaf = None
+        if not keys and not isinstance(leaf, (TensorInfo, Alias)):
+            raise FormatError("TYPE", "an orbax checkpoint holds no tree that is one value, or empty", path="")
+        name, shown = ".".join(key for key, _ in keys), str(tuple(key for key, _ in keys))
+        if shown in rows or name in arrays or name in texts:
+            raise FormatError("DUPLICATE", f"two leaves would be called {name!r} in an orbax checkpoint", path=path)
+        if isinstance(leaf, Value) and type(leaf.value) is str:
+            kind, texts[name] = "string", leaf.value
+        elif isinstance(leaf, Value):
+            kind, arrays[name] = "scalar", leaf
+            if type(leaf.value) not in _VALUES or (type(leaf.value) is int and not -(2**63) <= leaf.value < 2**63):
+                what = f"{type(leaf.value).__name__} value {str(leaf.value)[:40]}"
+                raise FormatError("TYPE", f"{path!r}: an orbax checkpoint cannot hold the {what}", path=path)
+        elif isinstance(leaf, (TensorInfo, Alias)):
+            kind, arrays[name] = "np.ndarray", leaf
+            _check_type(ts, tensors[path])
+        else:
+            kind = "None" if leaf is None else {dict: "Dict", list: "List", tuple: "Tuple"}[type(leaf)]
+        told = {
+            "value_type": kind,
+            "skip_deserialize": leaf is None or not isinstance(leaf, (TensorInfo, Alias, Value)),
+        }
+        rows[shown] = {"key_metadata": [{"key": k, "key_type": t} for k, t in keys], "value_metadata": told}
+    return rows, texts, arrays
+
+
+def _check_type(ts: Any, info: TensorInfo) -> None:
+    try:
+        ts.dtype(info.dtype)
+    except (ValueError, TypeError):
+        what = f"tensor {info.path!r}: tensorstore, and so orbax, has no {info.dtype}"
+        raise FormatError("DTYPE", what, path=info.path) from None
+
+
+def _store(ts: Any, root: Path, name: str, info: TensorInfo, pieces: Pieces, context: Any) -> None:
+    """Write one array, a chunk after the other: what is not on disk is one chunk and what OCDBT makes of it."""
+    dtype = dtypes.named(info.dtype)
+    chunk = _chunk(info, dtype.numpy.itemsize)
+    spec = _spec(root, name, ocdbt=True, zarr3=False) | {"store_data_equal_to_fill_value": True}
+    spec["metadata"] = {"compressor": {"id": "zstd", "level": 1}, "chunks": [max(1, size) for size in chunk]}
+    store = ts.open(
+        spec, create=True, open=True, dtype=ts.dtype(info.dtype), shape=info.shape, context=context
+    ).result()
+    if dtype.bits < 8:
+        packed = np.frombuffer(b"".join(bytes(piece) for piece in pieces), np.uint8)
+        pieces = iter([dtypes.unpack(packed, dtype, (info.count,)).view(np.uint8)])
+    if not info.count:
+        return
+    rest = memoryview(b"")
+    for at in _boxes(info.shape, chunk):
+        shape = tuple(part.stop - part.start for part in at)
+        band = np.empty(math.prod(shape) * dtype.numpy.itemsize, np.uint8)
+        filled = 0
+        while filled < band.size:
+            rest = rest or memoryview(next(pieces)).cast("B")
+            taken = min(band.size - filled, len(rest))
+            band[filled : filled + taken] = np.frombuffer(rest[:taken], np.uint8)
+            rest, filled = rest[taken:], filled + taken
+        store[at].write(band.view(dtype.numpy).reshape(shape), can_reference_source_data_indefinitely=True).result()
+
+
+def _chunk(info: TensorInfo, itemsize: int) -> tuple[int, ...]:
+    """The largest box of at most `CHUNK_BYTES` whose elements stand together in the tensor."""
+    shape = list(info.shape)
+    for axis, size in enumerate(info.shape):
+        row = math.prod(shape[axis + 1 :]) * itemsize
+        if size * row <= CHUNK_BYTES:
+            break
+        shape[axis] = max(1, CHUNK_BYTES // max(1, row))
+        if shape[axis] > 1:
+            break
+    return tuple(shape)
+
+
+def _boxes(shape: tuple[int, ...], chunk: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """The chunks' places, in the order of the elements."""
+    counts = [-(-size // part) for size, part in zip(shape, chunk, strict=True)]
+    for index in np.ndindex(*counts):
+        yield tuple(
+            slice(i * part, min((i + 1) * part, size)) for i, part, size in zip(index, chunk, shape, strict=True)
+        )
