@@ -58,13 +58,19 @@ def random_bits(name: str, shape: tuple[int, ...]) -> torch.Tensor:
     return torch.from_numpy(data).view(dtype).reshape(shape)
 
 
+def complex_half() -> torch.Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says, once, that it is experimental
+        return torch.zeros(2, dtype=torch.complex32)
+
+
 def trip(tree: Any, tmp_path: Path, **options: Any) -> Any:
     save_file(tree, tmp_path / "x.ptf", **options)
     return load_file(tmp_path / "x.ptf")
 
 
 def test_every_dtype_of_torch_is_in_the_table() -> None:
-    assert sorted(DTYPES) == sorted(ALL_DTYPES)
+    assert sorted(DTYPES) == sorted([*ALL_DTYPES, "float4_e2m1fn"])
 
 
 @pytest.mark.parametrize("codec", ["raw", "zstd"])
@@ -341,8 +347,9 @@ def test_one_error_names_all_that_cannot_be_saved(tmp_path: Path) -> None:
             "fake": fake,
             "fake_parameter": torch.nn.Parameter(fake),
             "lazy": torch.nn.LazyLinear(2).weight,
-            "fp4": torch.zeros(2, dtype=torch.uint8).view(torch.float4_e2m1fn_x2),
-            "array": np.ones(2),
+            "half": complex_half(),
+            "array": np.array([None]),
+            "masked": np.ma.masked_array([1], [True]),
             "device": torch.device("cpu"),
         },
     }
@@ -360,8 +367,9 @@ def test_one_error_names_all_that_cannot_be_saved(tmp_path: Path) -> None:
         f"'bad.fake': a {fake_tensor}, which has no memory of its own that holds its elements",
         f"'bad.fake_parameter': a {fake_tensor}, which has no memory of its own that holds its elements",
         "'bad.lazy': uninitialised; run the module once",
-        "'bad.fp4': torch.float4_e2m1fn_x2 has no place in a file yet; save its `view(torch.uint8)`",
-        "'bad.array': a numpy.ndarray is no torch tensor, value or container",
+        "'bad.half': torch.complex32 has no place in a file; save its `torch.view_as_real`",
+        "'bad.array': NumPy type object has no place in the format",
+        "'bad.masked': a masked array; save its data and its mask",
         "'bad.device': a torch.device is no torch tensor, value or container",
     )
     assert list(tmp_path.iterdir()) == []
@@ -372,10 +380,88 @@ def test_a_root_that_is_no_tensor() -> None:
         save(object())
 
 
-def test_element_types_without_a_place() -> None:
-    with pytest.raises(ptformat.FormatError, match=r"'x': torch\.float4_e2m1fn_x2 has no place") as caught:
-        save({"x": torch.zeros(2, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)})
+def test_every_dtype_of_torch_has_a_place_or_is_named() -> None:
+    """What torch lists besides the format's types: names that have no arithmetic, and the quantised ones."""
+    dtypes = {dtype for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)} - set(DTYPES.values())
+    assert {torch.complex32, torch.uint4, torch.int4, torch.quint8, torch.bits8} <= dtypes
+    for dtype in dtypes - {torch.complex32, torch.bits16, torch.qint32}:
+        with pytest.raises(ptformat.FormatError, match=rf"'x': {dtype} has no place .*view\(torch\.uint8\)") as caught:
+            save({"x": torch.zeros(2, dtype=torch.uint8).view(dtype)})
+        assert caught.value.code == "DTYPE"
+    with pytest.raises(ptformat.FormatError, match=r"'x': torch\.complex32 has no place .*view_as_real") as caught:
+        save({"x": complex_half()})
+    assert load(save({"x": torch.view_as_real(complex_half())}))["x"].shape == (2, 2)
     assert caught.value.code == "DTYPE"
+
+
+# Two elements of float4 in a byte
+
+
+def pairs(*shape: int) -> torch.Tensor:
+    data = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    return torch.from_numpy(data).view(torch.float4_e2m1fn_x2)
+
+
+@pytest.mark.parametrize("codec", ["raw", "zstd"])
+@pytest.mark.parametrize("shape", [(3, 5), (7,), (2, 0), (2, 3, 4), (64, 65)])
+def test_pairs_of_float4_have_the_last_axis_twice(shape: tuple[int, ...], codec: str, tmp_path: Path) -> None:
+    tensor = pairs(*shape)
+    loaded = trip({"a.b": tensor}, tmp_path, codec=codec)["a.b"]
+    assert (loaded.dtype, loaded.shape) == (torch.float4_e2m1fn_x2, shape)
+    assert loaded.view(torch.uint8).tolist() == tensor.view(torch.uint8).tolist()
+    with ptformat.open(tmp_path / "x.ptf") as file:
+        assert (file["a.b"].dtype, file["a.b"].shape) == ("float4_e2m1fn", (*shape[:-1], 2 * shape[-1]))
+        low = file["a.b"].view(np.uint8)[..., ::2]
+        assert low.tolist() == (tensor.view(torch.uint8) & 15).tolist()
+
+
+def test_strides_and_ties_of_pairs(tmp_path: Path) -> None:
+    whole = pairs(2, 3, 4)
+    tree = {"w": whole, "again": whole.view(2, 3, 4), "t": whole.permute(1, 0, 2)}
+    loaded = trip(tree, tmp_path)
+    assert aliases(tmp_path / "x.ptf") == {"again": ("w", None), "t": ("w", (1, 0, 2))}
+    assert loaded["t"].view(torch.uint8).tolist() == tree["t"].contiguous().view(torch.uint8).tolist()
+    # With its last axis elsewhere the pairs are of other elements: no tie, and not in silence.
+    turned = {"w": whole, "t": whole.permute(0, 2, 1)}
+    with pytest.raises(ptformat.FormatError, match="share memory") as caught:
+        save(turned)
+    assert caught.value.code == "TIE"
+    copied = load(save(turned, copy_overlaps=True))
+    assert copied["t"].view(torch.uint8).tolist() == whole.view(torch.uint8).permute(0, 2, 1).tolist()
+
+
+def test_float4_that_torch_cannot_pair() -> None:
+    import ml_dtypes
+
+    odd = np.zeros((4, 3), ml_dtypes.float4_e2m1fn)
+    with pytest.raises(ptformat.FormatError) as caught:
+        load(ptformat.save({"odd": odd, "none": odd[0, 0], "even": odd.T}))
+    assert caught.value.problems == ("'odd': float4_e2m1fn", "'none': float4_e2m1fn")
+    with pytest.raises(ptformat.FormatError, match=r"'x': torch\.float4_e2m1fn_x2 without an axis.*reshape\(1\)"):
+        save({"x": pairs(1).reshape(())})
+
+
+# Arrays of NumPy's among the tensors
+
+
+def test_numpy_arrays_and_scalars_stay_what_they_are(tmp_path: Path) -> None:
+    import ml_dtypes
+
+    array = np.arange(6, dtype=np.uint32).reshape(2, 3)
+    tree = {
+        "a": array,
+        "again": array,
+        "half": np.ones(3, ml_dtypes.int4),
+        "scalar": np.float64(0.1),
+        "none": np.array(2, np.int16),
+        "t": torch.ones(2),
+    }
+    loaded = trip(tree, tmp_path)
+    assert loaded["a"] is loaded["again"]
+    for name in ("a", "half", "scalar", "none"):
+        assert type(loaded[name]) is type(tree[name])
+        assert (loaded[name].dtype, loaded[name].tolist()) == (tree[name].dtype, tree[name].tolist())
+    assert type(loaded["t"]) is torch.Tensor
 
 
 def test_element_types_that_torch_has_not() -> None:

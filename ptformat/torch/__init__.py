@@ -20,7 +20,7 @@ from .. import containers
 from ..atomic import PathLike
 from ..reader import Reader, map_file
 from ..writer import Options, Writer, put, to_bytes
-from . import tensors
+from . import tensors, versions
 from .loading import load_model
 from .modules import save_model
 from .tensors import Device
@@ -32,7 +32,9 @@ def save_file(tree: Any, path: PathLike, *, copy_overlaps: bool = False, **optio
     """Save a state dict, or tensors and values in dicts, lists, tuples and namedtuples nested in any way.
 
     Every element type keeps its bits. Tensors are stored in logical order whatever their strides; a tensor that is
-    an earlier one again (see `ties.find`), or that with its axes permuted, is stored once and tied.
+    an earlier one again (see `ties.find`), or that with its axes permuted, is stored once and tied. NumPy arrays and
+    scalars among them stay what they are. The `_metadata` of a state dict, wherever it stands, goes into the file's
+    metadata under `torch._metadata`.
 
     Args:
         tree: What to save. Parameters are saved as their tensors; `save_model` also keeps what they are.
@@ -47,21 +49,25 @@ def save_file(tree: Any, path: PathLike, *, copy_overlaps: bool = False, **optio
     """
     found = tensors.entries(tree, copy_overlaps=copy_overlaps)
     options.setdefault("convention", "torch")
+    options["metadata"] = versions.stored(tree, options.get("metadata"))
     with Writer(path, **options) as out:
         put(out, found)
 
 
 def save(tree: Any, *, copy_overlaps: bool = False, **options: Unpack[Options]) -> bytes:
     """`save_file` into bytes."""
+    found = tensors.entries(tree, copy_overlaps=copy_overlaps)
     options.setdefault("convention", "torch")
-    return to_bytes(tensors.entries(tree, copy_overlaps=copy_overlaps), **options)
+    options["metadata"] = versions.stored(tree, options.get("metadata"))
+    return to_bytes(found, **options)
 
 
 def load_file(path: PathLike, *, device: Device = "cpu", verify: bool = False) -> Any:
     """What was saved: a state dict, flat as it was, or the containers with their tensors and values.
 
     Tied tensors are one object under every name; a tie with a `perm` is a permuted view of it. On the CPU raw tensors
-    lie in a private map of the file, without a copy: they are writable, and writing never changes the file.
+    lie in a private map of the file, without a copy: they are writable, and writing never changes the file. A state
+    dict that was saved with its `_metadata` is an OrderedDict that has it; other mappings are dicts.
 
     Args:
         path: The .ptf file.
@@ -82,4 +88,4 @@ def load(data: bytes, *, device: Device = "cpu", verify: bool = False) -> Any:
 
 def _tree(reader: Reader, device: Device) -> Any:
     leaves = tensors.leaves(reader, device=device)
-    return containers.build(reader.entries, leaves.__getitem__)
+    return versions.put_back(containers.build(reader.entries, leaves.__getitem__), versions.of(reader.metadata))

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import copy
 import os
+import warnings
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.modules.module import _IncompatibleKeys
 
 from .. import containers
 from ..atomic import PathLike
 from ..errors import several
 from ..reader import Reader, map_file
 from ..tree import Alias, TensorInfo, Value
-from . import ties
-from .tensors import DTYPES, fault, leaves, shape_and_dtype, to_array
+from . import ties, versions
+from .tensors import DTYPES, as_tensor, fault, leaves, shape_and_dtype, stored_shape, to_array
+from .wrappers import Loaded, prefixes, renamed_modules
 
 _EXTRA = "_extra_state"  # torch's own name for what get_extra_state gives
 
@@ -30,8 +31,9 @@ def load_model(
     strict: bool = True,
     assign: bool = False,
     gradients: bool = False,
+    prefix: str | None = "auto",
     verify: bool = False,
-) -> _IncompatibleKeys:
+) -> Loaded:
     """Load a file's tensors into a module, and tie in it what is tied in the file.
 
     Any .ptf file with the module's names will do: from `save_model`, or a state dict from any of the `save_file`.
@@ -44,12 +46,17 @@ def load_model(
         path: The .ptf file.
         strict: Names missing from the file or unknown to the module are problems; else they are only returned.
         assign: The file's tensors, private maps of it without a copy, become the parameters and buffers, on the CPU and
-            with the file's element types. Else they are copied into those that are there.
+            with the file's element types. Else they are copied into those that are there. A module on the meta device
+            needs this.
         gradients: Set every parameter's `.grad` to the gradient stored for it, or to None.
+        prefix: What to take off the file's names; names without it are unexpected. By "auto" the prefixes of
+            `torch.compile` and DataParallel, `_orig_mod.` and `module.`: taken off where all names of the file carry
+            them and not all of the module's, put on where it is the other way round. None leaves the names alone.
         verify: Check the checksums of mapped tensors too.
 
     Returns:
-        `missing_keys` and `unexpected_keys`, as `load_state_dict` does.
+        `missing_keys` and `unexpected_keys`, as `load_state_dict` does; `stripped` and `added`, the prefixes;
+        `on_meta`, what is still on the meta device, such as buffers that are not persistent: with a warning.
 
     Raises:
         FormatError: MISMATCH with all problems: missing, unexpected, shape, dtype, meta tensors to copy into, ties of
@@ -57,7 +64,7 @@ def load_model(
         OSError: When it cannot be read.
     """
     reader = Reader(map_file(path, private=True), os.fspath(path), verify=verify)
-    plan = _Plan(reader, module.state_dict(keep_vars=True))
+    plan = _Plan(reader, module.state_dict(keep_vars=True), prefix)
     problems = list(plan.misfits(assign))
     if gradients:
         problems += plan.gradient_misfits(assign)
@@ -77,7 +84,11 @@ def load_model(
     _tie(module, [*ties.values(), *plan.ties.values()])
     if gradients:
         _set_gradients(module, plan, grads, assign)
-    return _IncompatibleKeys(plan.missing, plan.unexpected)
+    on_meta = [name for name, tensor in [*module.named_parameters(), *module.named_buffers()] if tensor.is_meta]
+    if on_meta:
+        what = f"still on the meta device, without elements: {', '.join(on_meta)}; the file has none, fill them in"
+        warnings.warn(f"{reader.name} into {type(module).__name__}: {what}", stacklevel=2)
+    return Loaded(plan.missing, plan.unexpected, plan.change, on_meta)
 
 
 class _Plan:
@@ -85,7 +96,9 @@ class _Plan:
 
     Attributes:
         state: The module's state dict, with its own Parameters.
-        stored: Flat key -> entry, or a container of entries for extra state.
+        change: The prefixes taken off the file's keys and put before them.
+        stored: Flat key, as the module calls it -> entry, or a container of entries for extra state.
+        outside: What of the file has not the prefix that is taken off.
         gradients: Key of a parameter -> entry of its gradient.
         common: Keys that both have, in the module's order.
         missing: Keys of the module that the file has not.
@@ -93,24 +106,46 @@ class _Plan:
         ties: Ties within the module.
     """
 
-    def __init__(self, reader: Reader, state: dict[str, Any]) -> None:
+    def __init__(self, reader: Reader, state: dict[str, Any], prefix: str | None) -> None:
         self.reader = reader
         self.state = state
         self.stored: dict[str, Any] = {}
+        self.outside: dict[str, Any] = {}
         self.gradients: dict[str, TensorInfo | Alias] = {}
+        self.change = ("", "")
+        self._containers: Container[str] = ()
+        everything = list(self._leaves(reader.info))
+        self.change = prefixes((key for key, entry in everything if not _is_gradient(key, entry)), state, prefix)
+        stripped, added = self.change
+        self._containers = {stripped + key.removeprefix(added) for key in state}
         for key, entry in self._leaves(reader.info):
-            if key.startswith("grad.") and isinstance(entry, (TensorInfo, Alias)) and entry.role == "gradient":
-                self.gradients[key.removeprefix("grad.")] = entry
+            gradient = _is_gradient(key, entry)
+            name = self._renamed(key.removeprefix("grad.") if gradient else key)
+            if name is None:
+                self.outside[key] = entry
+            elif gradient:
+                self.gradients[name] = entry
             else:
-                self.stored[key] = entry
+                self.stored[name] = entry
         self.common = [key for key in state if key in self.stored]
         self.missing = [key for key in state if key not in self.stored]
-        self.unexpected = [key for key in self.stored if key not in state]
+        self.unexpected = [*self.outside, *(key for key in self.stored if key not in state)]
         self.ties = _ties({key: value for key, value in state.items() if isinstance(value, torch.Tensor)})
 
     def _leaves(self, read: Callable[[str], Any]) -> Iterator[tuple[str, Any]]:
+        """By the file's keys."""
         tree = containers.build(self.reader.entries, read)
-        return _joined(tree, self.state) if isinstance(tree, dict) else iter([("", tree)])
+        return _joined(tree, self._containers) if isinstance(tree, dict) else iter([("", tree)])
+
+    def _renamed(self, key: str) -> str | None:
+        stripped, added = self.change
+        return added + key.removeprefix(stripped) if key.startswith(stripped) else None
+
+    def versions(self) -> dict[str, Any] | None:
+        """The module's own versions, and over them the file's, so that torch can migrate; None where none are."""
+        held = versions.of(self.reader.metadata).get("")
+        ours = getattr(self.state, "_metadata", None)
+        return ours if held is None else {**(ours or {}), **renamed_modules(held, self.change)}
 
     def trainable(self, key: str) -> bool | None:
         """What the file says of it."""
@@ -151,13 +186,17 @@ class _Plan:
         for key in self.missing:
             yield f"missing     {key!r}: {_shown(self.reader, self.state[key])} in the module, not in the file"
         for key in self.unexpected:
-            yield f"unexpected  {key!r}: {_shown(self.reader, self.stored[key])} in the file, not in the module"
+            held = self.outside[key] if key in self.outside else self.stored[key]
+            yield f"unexpected  {key!r}: {_shown(self.reader, held)} in the file, not in the module"
 
     def values(self) -> dict[str, Any]:
         """Key -> tensor or extra state of all that is loaded."""
         loaded = leaves(self.reader, [path for key in self.common for path in _paths(self.stored[key])])
-        found = dict(self._leaves(loaded.get))
-        return {key: found[key] for key in self.common}
+        found = {self._renamed(key): value for key, value in self._leaves(loaded.get)}
+        return {
+            key: as_tensor(found[key]) if isinstance(self.state[key], torch.Tensor) else found[key]
+            for key in self.common
+        }
 
     def contradictions(self, values: Mapping[str, Any], ties: Mapping[str, Alias], assign: bool) -> Iterator[str]:
         """Ties of the module that the file's bytes deny, ties of the file across devices."""
@@ -172,6 +211,10 @@ class _Plan:
             if devices[0] != devices[1] and not assign:
                 names = f"{tie.path!r} and {tie.target!r}"
                 yield f"tie         {names}: one tensor in the file, on {devices[0]} and {devices[1]} in the module"
+
+
+def _is_gradient(key: str, entry: Any) -> bool:
+    return key.startswith("grad.") and isinstance(entry, (TensorInfo, Alias)) and entry.role == "gradient"
 
 
 def _joined(tree: Mapping[Any, Any], expected: Container[str], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -195,9 +238,9 @@ def _paths(item: Any) -> Iterator[str]:
 
 def _differences(name: str, stored: tuple[tuple[int, ...], str], value: torch.Tensor, assign: bool) -> Iterator[str]:
     shape, dtype = stored
-    if shape != tuple(value.shape):
-        yield f"shape       {name!r}: {shape} in the file, {tuple(value.shape)} in the module"
-    if DTYPES.get(dtype) != value.dtype and not assign:
+    if shape != stored_shape(value):
+        yield f"shape       {name!r}: {shape} in the file, {stored_shape(value)} in the module"
+    if DTYPES.get(dtype) != value.dtype and not (assign and dtype in DTYPES):
         yield f"dtype       {name!r}: {dtype} in the file, {_name(value.dtype)} in the module"
 
 
@@ -233,8 +276,10 @@ def _same_bytes(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 
 def _write(module: nn.Module, plan: _Plan, values: Mapping[str, Any], assign: bool) -> None:
-    # A copy of the module's own state dict, for it carries the versions that keep load_state_dict from migrating.
-    state = copy.copy(plan.state)
+    # A copy of the module's own state dict, for it carries the versions: from older ones load_state_dict migrates.
+    state: Any = copy.copy(plan.state)
+    if (held := plan.versions()) is not None:
+        state._metadata = held
     for key in plan.missing:
         del state[key]
     state.update(values)

@@ -15,7 +15,7 @@ from ..dtypes import Array
 from ..errors import FormatError
 from ..tree import Alias, Entry, Node, TensorInfo
 from ..writer import Options, Writer, put
-from . import tensors
+from . import tensors, versions, wrappers
 
 GRADIENTS = "grad"
 """The root beneath which gradients stand."""
@@ -85,7 +85,8 @@ def save_model(
 
     Recorded are: every submodule (a ReLU too) with its class and, where it is known exactly, its neutral kind and
     attributes; every tensor's role, axes and whether it is trainable; ties, such as a submodule that stands at two
-    places. As in `state_dict()`, buffers that are not persistent are left out.
+    places; the versions of `state_dict()._metadata`. As in `state_dict()`, buffers that are not persistent are left
+    out. Of what `torch.compile`, DataParallel or DistributedDataParallel made, the module inside is saved.
 
     Args:
         module: Any module; it is not changed.
@@ -101,6 +102,7 @@ def save_model(
     """
     found = entries(module, gradients=gradients, copy_overlaps=copy_overlaps)
     options.setdefault("convention", "torch")
+    options["metadata"] = versions.stored(wrappers.inner(module).state_dict(), options.get("metadata"))
     with Writer(path, **options) as out:
         put(out, found)
 
@@ -109,6 +111,7 @@ def entries(
     module: nn.Module, *, gradients: bool = False, copy_overlaps: bool = False
 ) -> Iterator[tuple[Entry, Array | None]]:
     """The entries of a module, with the array of each tensor: a flat root, parts, and the state dict's leaves."""
+    module = wrappers.inner(module)
     state: dict[str, Any] = module.state_dict(keep_vars=True)
     leaves: dict[str, Any] = dict(state)
     modules = dict(module.named_modules(remove_duplicate=False))

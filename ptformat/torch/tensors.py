@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 
+from .. import dtypes
 from ..attrs import class_name
-from ..containers import flatten
-from ..dtypes import BY_NAME, Array
-from ..errors import several
+from ..containers import flatten, numpy_array
+from ..dtypes import BY_NAME, Array, pack
+from ..errors import FormatError, several
 from ..reader import Reader
 from ..tree import Alias, Entry, TensorInfo
 from . import ties
@@ -23,20 +26,28 @@ DTYPES: dict[str, torch.dtype] = {
     for name, row in BY_NAME.items()
     if row.bits >= 8 and isinstance(found := getattr(torch, name, None), torch.dtype)
 }
+# Two elements of the last axis in a byte, the first one in the low bits, as in a file.
+PAIRS = "float4_e2m1fn"
+if isinstance(_pairs := getattr(torch, "float4_e2m1fn_x2", None), torch.dtype):
+    DTYPES[PAIRS] = _pairs
 NAMES: dict[torch.dtype, str] = {dtype: name for name, dtype in DTYPES.items()}
 
 # Types that torch does not hand to NumPy: they go over as integers of their width.
 _CARRIERS: dict[str, torch.dtype] = {
     name: torch.int16 if dtype.itemsize == 2 else torch.uint8
     for name, dtype in DTYPES.items()
-    if name == "bfloat16" or name.startswith("float8")
+    if name in ("bfloat16", PAIRS) or name.startswith("float8")
 }
+_ARRAYS = {"numpy.ndarray", "numpy.generic"}  # the class of a tensor that was no torch tensor
 
 
 def to_array(tensor: torch.Tensor) -> Array:
     """Its elements in host memory, without a copy where they are there: any strides, conjugation resolved."""
     plain = tensor.detach().resolve_conj().resolve_neg().cpu()
     name = NAMES[tensor.dtype]
+    if name == PAIRS:
+        pairs = plain.view(torch.uint8).numpy()
+        return np.stack([pairs & 15, pairs >> 4], -1).reshape(stored_shape(tensor)).view(BY_NAME[PAIRS].numpy)
     if name in _CARRIERS:
         return plain.view(_CARRIERS[name]).numpy().view(BY_NAME[name].numpy)
     array: Array = plain.numpy()
@@ -45,10 +56,26 @@ def to_array(tensor: torch.Tensor) -> Array:
 
 def from_array(array: Array, name: str) -> torch.Tensor:
     """A tensor over the array's own memory; `name` is the format's name of its element type."""
+    if name == PAIRS:
+        packed = pack(np.ascontiguousarray(array).reshape(-1), BY_NAME[PAIRS])
+        return torch.from_numpy(packed.reshape(*array.shape[:-1], array.shape[-1] // 2)).view(DTYPES[PAIRS])
     if name not in _CARRIERS:
         return torch.from_numpy(array)
     carrier = _CARRIERS[name]
     return torch.from_numpy(array.view(str(carrier).removeprefix("torch."))).view(DTYPES[name])
+
+
+def as_tensor(leaf: Any) -> Any:
+    """A NumPy array from a file as a tensor; anything else as it is."""
+    if not isinstance(leaf, (np.ndarray, np.generic)):
+        return leaf
+    return from_array(np.asarray(leaf), dtypes.of(leaf.dtype, "an array").name)
+
+
+def stored_shape(tensor: torch.Tensor) -> tuple[int, ...]:
+    """Its shape in a file: twice the last axis where a byte holds two elements."""
+    shape = tuple(tensor.shape)
+    return (*shape[:-1], 2 * shape[-1]) if NAMES.get(tensor.dtype) == PAIRS and shape else shape
 
 
 def fault(tensor: torch.Tensor) -> tuple[str, str] | None:
@@ -67,7 +94,10 @@ def fault(tensor: torch.Tensor) -> tuple[str, str] | None:
         return "TYPE", "quantised; save its `int_repr()`, scale and zero point"
     if tensor.dtype not in NAMES:
         hint = "; save its `view(torch.uint8)`" if tensor.dtype.itemsize == 1 else ""
-        return "DTYPE", f"{tensor.dtype} has no place in a file yet{hint}"
+        hint = "; save its `torch.view_as_real`" if tensor.dtype.is_complex else hint
+        return "DTYPE", f"{tensor.dtype} has no place in a file{hint}"
+    if NAMES[tensor.dtype] == PAIRS and not tensor.ndim:
+        return "DTYPE", f"{tensor.dtype} without an axis: which would hold the two elements? save its `reshape(1)`"
     return None
 
 
@@ -84,7 +114,12 @@ def entries(tree: Any, *, copy_overlaps: bool = False) -> Iterator[tuple[Entry, 
 
     def note(leaf: Any, path: str) -> Array:
         where = repr(path or "the root")
-        if not isinstance(leaf, torch.Tensor):
+        if isinstance(leaf, (np.ndarray, np.generic)):
+            try:
+                dtypes.of(numpy_array(leaf, where).dtype, where)
+            except FormatError as error:
+                faults.append((error.code, error.message))
+        elif not isinstance(leaf, torch.Tensor):
             faults.append(("TYPE", f"{where}: a {class_name(leaf)} is no torch tensor, value or container"))
         elif found := fault(leaf):
             faults.append((found[0], f"{where}: {found[1]}"))
@@ -99,16 +134,31 @@ def entries(tree: Any, *, copy_overlaps: bool = False) -> Iterator[tuple[Entry, 
         raise several(code, "what a file cannot hold", [what for _, what in faults])
     aliases = ties.find(tensors, copy_overlaps=copy_overlaps)
 
-    def convert(leaf: torch.Tensor, path: str) -> Array | Alias:
-        return aliases[path] if path in aliases else to_array(leaf)
+    arrays: dict[str, str] = {}  # path -> class of what is no tensor of torch's
 
-    return flatten(tree, convert)
+    def convert(leaf: Any, path: str) -> Array | Alias:
+        if isinstance(leaf, torch.Tensor):
+            return aliases[path] if path in aliases else to_array(leaf)
+        arrays[path] = "numpy.ndarray" if isinstance(leaf, np.ndarray) else "numpy.generic"
+        return np.asarray(leaf)
+
+    return _classed(flatten(tree, convert), arrays)
+
+
+def _classed(
+    found: Iterator[tuple[Entry, Array | None]], classes: dict[str, str]
+) -> Iterator[tuple[Entry, Array | None]]:
+    for entry, array in found:
+        if isinstance(entry, TensorInfo) and entry.path in classes:
+            entry = replace(entry, class_=classes[entry.path])
+        yield entry, array
 
 
 def leaves(reader: Reader, paths: Iterable[str] | None = None, device: Device = "cpu") -> dict[str, Any]:
     """Path -> tensor or value of these paths (all by default). Paths of a tied tensor give one object.
 
-    On the CPU the tensors lie in the reader's own memory, a private map or decoded chunks.
+    On the CPU the tensors lie in the reader's own memory, a private map or decoded chunks. What was saved from NumPy
+    is NumPy's again, an array or a scalar.
 
     Raises:
         FormatError: DTYPE with every tensor whose element type torch has not.
@@ -119,16 +169,21 @@ def leaves(reader: Reader, paths: Iterable[str] | None = None, device: Device = 
     unknown = [
         f"{path!r}: {entry.dtype}"
         for path, entry in sources.items()
-        if isinstance(entry, TensorInfo) and entry.dtype not in DTYPES
+        if isinstance(entry, TensorInfo) and entry.class_ not in _ARRAYS and not _held(entry, found[path])
     ]
     if unknown:
-        raise several("DTYPE", "element types that torch has not; ptformat.load_tree gives NumPy arrays", unknown)
+        raise several("DTYPE", "what torch has no tensors for; ptformat.load_tree gives NumPy arrays", unknown)
     loaded = reader.load(dict.fromkeys(entry.path for entry in sources.values()))
     tensors: dict[tuple[str, tuple[int, ...] | None], torch.Tensor] = {}
     result: dict[str, Any] = {}
     for path, source in sources.items():
         if not isinstance(source, TensorInfo):
             result[path] = loaded[path]
+            continue
+        if source.class_ in _ARRAYS:
+            perm = getattr(found[path], "perm", None)
+            array = loaded[source.path] if perm is None else loaded[source.path].transpose(perm)
+            result[path] = array[()] if source.class_ == "numpy.generic" and not array.ndim else array
             continue
         if (source.path, None) not in tensors:
             tensors[source.path, None] = from_array(loaded[source.path], source.dtype).to(device)
@@ -139,6 +194,14 @@ def leaves(reader: Reader, paths: Iterable[str] | None = None, device: Device = 
             tensors[source.path, perm] = tensors[source.path, None].permute(perm)
         result[path] = tensors[source.path, perm]
     return result
+
+
+def _held(source: TensorInfo, entry: Entry) -> bool:
+    """Whether torch has tensors of this element type and, where a byte holds two elements, of this shape and order."""
+    last = source.shape and source.shape[-1] % 2 == 0
+    perm = entry.perm if isinstance(entry, Alias) else None
+    whole = last and (perm is None or perm[-1] == len(perm) - 1)
+    return source.dtype in DTYPES and (source.dtype != PAIRS or bool(whole))
 
 
 def shape_and_dtype(reader: Reader, entry: Entry) -> tuple[tuple[int, ...], str] | None:
