@@ -12,6 +12,8 @@ import click
 from .failures import Failure, about, check_source, check_target
 from .pack import copied, written
 from .progress import Progress
+from .shards import max_shard_size
+from .shards import options as shard_options
 from .text import Stopwatch, Verb, columns, count, file_bytes, plain, size
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ def _renames(context: click.Context, option: click.Parameter, given: tuple[str, 
 )
 @click.option("--drop", metavar="GLOB", multiple=True, help="Leave these tensors out.")
 @click.option("--strict", is_flag=True, help="Refuse to guess.")
+@max_shard_size
 @click.option("--dry-run", is_flag=True, help="Show the plan and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print plan and result as JSON.")
 @click.option("--quiet", is_flag=True, help="Say nothing but guesses.")
@@ -65,6 +68,7 @@ def convert(
     to: str | None,
     template: str | None,
     style: str | None,
+    max_shard_bytes: int | None,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -73,10 +77,11 @@ def convert(
     """Convert SRC to DST without loss.
 
     With --to, tensors get the other framework's names and layouts, as planned before anything is written; without, DST
-    holds the same tree in another kind of file. Options that end in an argument may be repeated, except --to,
-    --template and --style.
+    holds the same tree in another kind of file. A DST without a suffix is a Hugging Face directory. --kind, --rename
+    and --drop may be repeated.
     """
     check_target(source, target)
+    shards = shard_options(target, max_shard_bytes)
     given = [f"--{name.rstrip('s')}" for name, value in rules.items() if value and name != "strict"]
     given += [
         name for name, value in (("--template", template), ("--style", style), ("--strict", rules["strict"])) if value
@@ -85,16 +90,16 @@ def convert(
         raise click.UsageError(f"{', '.join(given)}: only with --to linen or --to torch")
     check_source(source)
     if to is None:
-        _recast(source, target, dry_run=dry_run, as_json=as_json, quiet=quiet)
+        _recast(source, target, shards, dry_run=dry_run, as_json=as_json, quiet=quiet)
         return
     options = {"to": to, "template": template, "style": style or "nested", **rules}
-    _converted(source, target, options, dry_run=dry_run, as_json=as_json, quiet=quiet)
+    _converted(source, target, options, shards, dry_run=dry_run, as_json=as_json, quiet=quiet)
 
 
-def _recast(source: str, target: str, *, dry_run: bool, as_json: bool, quiet: bool) -> None:
+def _recast(source: str, target: str, shards: dict[str, int], *, dry_run: bool, as_json: bool, quiet: bool) -> None:
     """The same tree in another kind of file."""
     if not dry_run:
-        result = copied(source, target, codec="raw", quiet=quiet or as_json)
+        result = copied(source, target, codec="raw", quiet=quiet or as_json, **shards)
         if as_json:
             click.echo(json.dumps({"plan": None, "written": result}, indent=2))
         return
@@ -120,7 +125,16 @@ def _held(source: str) -> tuple[int, int]:
     return tensors, nbytes
 
 
-def _converted(source: str, target: str, options: dict[str, Any], *, dry_run: bool, as_json: bool, quiet: bool) -> None:
+def _converted(
+    source: str,
+    target: str,
+    options: dict[str, Any],
+    shards: dict[str, int],
+    *,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     from .. import converters
 
     watch = Stopwatch()
@@ -130,8 +144,10 @@ def _converted(source: str, target: str, options: dict[str, Any], *, dry_run: bo
             with about(source):
                 plan = converters.plan(source, **options)
         else:
-            with about(source), Progress(plain(os.path.basename(target)), quiet=quiet) as progress:
-                plan = converters.convert(source, target, **options, progress=progress.advance, total=progress.total)
+            with about(source), Progress(plain(os.path.basename(os.path.normpath(target))), quiet=quiet) as progress:
+                plan = converters.convert(
+                    source, target, **options, **shards, progress=progress.advance, total=progress.total
+                )
     except converters.ConversionError as error:
         head = f"{count(len(error.problems), 'problem')}, nothing written"
         raise Failure(head, *(str(problem) for problem in error.problems)) from error

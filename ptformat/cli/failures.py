@@ -63,11 +63,12 @@ def check_target(source: str, target: str) -> None:
 
     folder = os.path.isdir(target)
     try:
-        folder = folder and not getattr(sink_of(target), "folder", False)
+        kind = sink_of(target)
     except FormatError as error:
         if not folder:
             raise click.UsageError(error.message) from None
-    if folder:
+        kind = None
+    if folder and not (kind and kind.folder):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target)
 
 
