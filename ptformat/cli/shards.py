@@ -12,12 +12,16 @@ UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "m
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+def parse(text: str) -> int:
+    """The bytes of a size such as `200MB`, `1.5 GiB` or `4096`; 0 where it is none."""
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?) ?(|[kmgt]i?)b?", text, re.IGNORECASE | re.ASCII)
+    return int(float(found[1]) * UNITS[found[2].lower()]) if found else 0
+
+
 def _nbytes(context: click.Context, option: click.Parameter, given: str | None) -> int | None:
     if given is None:
         return None
-    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?) ?(|[kmgt]i?)b?", given, re.IGNORECASE | re.ASCII)
-    nbytes = int(float(found[1]) * UNITS[found[2].lower()]) if found else 0
-    if nbytes < 1:
+    if not (nbytes := parse(given)):
         raise click.BadParameter(f"{given!r} is no size such as 5GB, 200MB or 1GiB", context, option)
     return nbytes
 
