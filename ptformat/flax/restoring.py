@@ -29,7 +29,8 @@ def restore(tree: Any, like: Any) -> Any:
     Args:
         tree: What `load_file` or `ptformat.load_tree` gives.
         like: A pytree: its arrays, or `jax.ShapeDtypeStruct`, say which shapes and element types are wanted; a Python
-            number which kind of scalar. Nothing of it is changed.
+            number which kind of scalar. Nothing of it is changed. Where training changes an element type, the one to
+            take is `jax.eval_shape` of a step.
 
     Returns:
         `like` with every leaf replaced. A leaf keeps the bits and type that it has in the file; only where `like` has
