@@ -19,7 +19,7 @@ import ptformat
 from ptformat.cli import commands
 from ptformat.cli.text import columns, count, plain, size
 
-VERBS = ["convert", "pack", "tree", "unpack", "verify"]
+VERBS = ["convert", "diff", "edit", "info", "pack", "tree", "unpack", "verify"]
 
 
 def test_the_verbs() -> None:
@@ -48,9 +48,8 @@ def test_help_opens_with_an_example_that_works(verb: str, tmp_path: Path, monkey
     program, *args = shlex.split(first.removeprefix("Example: "))
     assert (program, args[0]) == ("ptformat", verb)
     monkeypatch.chdir(tmp_path)
-    if "model.safetensors" in args[1]:
-        deck_safetensors(Path("model.safetensors"))
-    else:
+    deck_safetensors(Path("model.safetensors"))
+    if first.count("model.ptf") and verb != "pack":
         deck_ptf(Path("model.ptf"))
     result = run(*args)
     assert (result.exit_code, result.stderr) == (0, "")
@@ -157,7 +156,7 @@ def on_terminal(*args: str | os.PathLike[str]) -> tuple[int, str, str]:
     return process.returncode, stdout.decode(), shown.decode()
 
 
-@pytest.mark.parametrize("verb", ["convert", "recast", "pack", "unpack", "verify"])
+@pytest.mark.parametrize("verb", ["convert", "recast", "edit", "pack", "unpack", "diff", "info", "verify"])
 def test_long_work_shows_a_line_on_a_terminal(verb: str, tmp_path: Path) -> None:
     source = tmp_path / "large.ptf"
     with ptformat.Writer(source, convention="torch") as out:
@@ -166,6 +165,9 @@ def test_long_work_shows_a_line_on_a_terminal(verb: str, tmp_path: Path) -> None
     args: dict[str, list[str | Path]] = {
         "convert": ["convert", source, tmp_path / "o.msgpack", "--to", "linen"],
         "recast": ["convert", source, tmp_path / "o.msgpack"],
+        "edit": ["edit", source, tmp_path / "o.msgpack", "--rename", "0=one"],
+        "diff": ["diff", source, source],
+        "info": ["info", source, "--stats"],
         "pack": ["pack", source, tmp_path / "o.ptf"],
         "unpack": ["unpack", source, tmp_path / "o.safetensors"],
         "verify": ["verify", source],
@@ -176,7 +178,7 @@ def test_long_work_shows_a_line_on_a_terminal(verb: str, tmp_path: Path) -> None
     assert "\x1b" not in stdout
     piped = spawn(*args[verb])
     assert (piped.returncode, piped.stderr) == (0, "")
-    if verb != "verify":
+    if verb not in ("diff", "info", "verify"):
         assert on_terminal(*args[verb], "--quiet") == (0, "", "")
 
 

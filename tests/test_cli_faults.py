@@ -26,11 +26,14 @@ READING: dict[str, Args] = {
     "recast": lambda source, folder: ["convert", str(source), str(folder / "out.safetensors")],
     "pack": lambda source, folder: ["pack", str(source), str(folder / "out.ptf")],
     "unpack": lambda source, folder: ["unpack", str(source), str(folder / "out.safetensors")],
+    "edit": lambda source, folder: ["edit", str(source), str(folder / "out.ptf"), "--metadata", "a=b"],
+    "diff": lambda source, folder: ["diff", str(source), str(source)],
+    "info": lambda source, folder: ["info", str(source), "--stats"],
     "verify": lambda source, folder: ["verify", str(source)],
     "tree": lambda source, folder: ["tree", str(source)],
 }
-WRITING = ["convert", "recast", "pack", "unpack"]
-PTF_ONLY = {"unpack", "verify"}
+WRITING = ["convert", "recast", "edit", "pack", "unpack"]
+PTF_ONLY = {"unpack"}
 
 
 def missing(folder: Path) -> Path:
@@ -312,7 +315,7 @@ def test_a_target_that_is_the_source(
     assert snapshot(tmp_path) == before
 
 
-@pytest.mark.parametrize("name", ["out.bin", "out", "out.ptf.gz"])
+@pytest.mark.parametrize("name", ["out.xyz", ".out", "out.ptf.gz"])
 @pytest.mark.parametrize("verb", [*WRITING, "dry-run"])
 def test_a_target_whose_name_says_nothing(verb: str, name: str, tmp_path: Path) -> None:
     args = READING[verb](tmp_path / "missing.ptf", tmp_path)  # known before the source is looked for

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ HEAD = ["tensor", "largest difference", "relative", "cosine", "equal elements"]
 
 @click.command(
     cls=Verb,
-    example="ptformat diff model.safetensors model.safetensors",
+    example="ptformat diff model.safetensors model.ptf",
     short_help="What two files hold, against each other.",
 )
 @click.argument("first", metavar="A")
@@ -45,7 +46,7 @@ def diff(context: click.Context, first: str, second: str, *, everything: bool, a
         check_source(path)
         with about(path):
             opened.append(_Named(path, open_source(path)))
-    with Progress(plain(f"{first} {second}")) as progress:
+    with Progress(plain(os.path.basename(first))) as progress:
         found = compare(*opened, progress=progress.advance, total=progress.total)
     for source in opened:
         source.close()

@@ -61,15 +61,15 @@ def check_target(source: str, target: str) -> None:
         raise click.UsageError(f"{target}: source and target are the same file")
     from ..converters.files import sink_of
 
-    folder = os.path.isdir(target)
+    kind, why = None, ""
     try:
         kind = sink_of(target)
     except FormatError as error:
-        if not folder:
-            raise click.UsageError(error.message) from None
-        kind = None
-    if folder and not (kind and kind.folder):
+        why = error.message
+    if os.path.isdir(target) and not (kind and kind.folder):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), target)
+    if kind is None:
+        raise click.UsageError(why)
 
 
 def _same(source: str, target: str) -> bool:

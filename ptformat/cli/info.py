@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ def info(file: str, *, stats: bool, values: tuple[str, ...], depth: int | None, 
         first = [_values(source, text) for text in values]
         found = None
         if stats:
-            with Progress(plain(file)) as progress:
+            with Progress(plain(os.path.basename(file))) as progress:
                 progress.total(facts["nbytes"])
                 found = list(statistics(source, progress=progress.advance))
         source.close()
@@ -161,7 +162,7 @@ def _lines(facts: dict[str, Any], found: list[Statistics] | None, first: list[di
     for each in first:
         yield ""
         yield plain(f"{each['path']}  {tuple(each['shape'])}  {each['dtype']}")
-        yield f"  {' '.join(_short(item) for item in each['first'])}"
+        yield f"  {' '.join(map(_short, each['first'])) or '(none)'}"
 
 
 def _cells(row: dict[str, int], nbytes: int) -> list[str]:
