@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ptformat import dtypes
+from ptformat import dtypes, paths
 from ptformat.atomic import PathLike
 from ptformat.bands import byte_pieces
 from ptformat.columns import Header
@@ -89,14 +89,15 @@ class OrbaxSource:
     def __init__(self, path: PathLike) -> None:
         self.name = os.fspath(path)
         self.header = Header()
-        self._root, self.notes = _item(Path(path))
+        self._root, notes = _item(Path(path))
         metadata = _json(self._root / TREE)
-        tree, notes = orbax_tree.unwrap(orbax_tree.parse(metadata))
-        self.notes += notes + _keys(self._root)
+        tree, unwrapped = orbax_tree.unwrap(orbax_tree.parse(metadata))
+        self.notes: Sequence[str] = [*notes, *unwrapped, *_keys(self._root)]
         stored = self._open(metadata, list(orbax_tree.leaves(tree)))
         self.entries: list[Entry] = []
         self._stored: dict[str, _Stored] = {}
         for entry, array in flatten(_filled(tree, stored), lambda leaf, where: leaf):
+            paths.check(entry.path)
             if array is not None:
                 assert isinstance(entry, TensorInfo)
                 check_shape(entry)
@@ -320,7 +321,7 @@ def _rows(
             kind, arrays[name] = "np.ndarray", leaf
             _check_type(ts, tensors[path])
         else:
-            kind = "None" if leaf is None else {dict: "Dict", list: "List", tuple: "Tuple"}[type(leaf)]
+            kind = "None" if leaf is None else type(leaf).__name__.capitalize()
         told = {
             "value_type": kind,
             "skip_deserialize": leaf is None or not isinstance(leaf, (TensorInfo, Alias, Value)),

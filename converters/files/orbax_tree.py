@@ -91,7 +91,9 @@ def _grow(root: Any, keys: list[tuple[str, int]], leaf: Any) -> Any:
         return leaf
     at = root = root or _Growing(keys[0][1])
     for depth, (key, kind) in enumerate(keys):
-        if at.kind != kind or kind not in (SEQUENCE, DICT):
+        if kind not in (SEQUENCE, DICT):
+            raise FormatError("MALFORMED", f"_METADATA: key {key!r} is of type {kind}, expected 1 or 2")
+        if at.kind != kind:
             raise FormatError("MALFORMED", f"_METADATA: key {key!r} is of type {kind}, its siblings of {at.kind}")
         last = depth == len(keys) - 1
         child = at.children.get(key)
