@@ -38,7 +38,10 @@ def recognises(path: Path, head: bytes) -> bool:
     """Whether a file that begins so is one of these: a zip archive of .npy members only, or of none."""
     if head[:4] == b"PK\5\6":
         return True
-    return head[:4] == zips.MAGIC and all(name.endswith(SUFFIX) for name in zips.names(path))
+    if head[:4] != zips.MAGIC:
+        return False
+    names = zips.names(path)
+    return bool(names) and all(name.endswith(SUFFIX) for name in names)
 
 
 @dataclass(frozen=True, slots=True)

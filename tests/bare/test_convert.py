@@ -168,7 +168,7 @@ def test_exit_codes_and_one_line_of_error(origin: Path, tmp_path: Path) -> None:
     for args, code in (
         (("verify", tmp_path / "cut.ptf"), 1),
         (("tree", tmp_path / "none.ptf"), 1),
-        (("pack", origin, tmp_path / "x.bin"), 2),
+        (("pack", origin, tmp_path / "x.xyz"), 2),
         (("convert", origin, tmp_path / "x.msgpack", "--to", "nobody"), 2),
     ):
         done = spawn(*args)

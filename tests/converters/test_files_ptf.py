@@ -97,7 +97,7 @@ def test_a_kind_is_recognised_by_content_whatever_the_name(tmp_path: Path) -> No
         (b"", "the file is empty"),
         (
             b"PK\3\4 a zip",
-            "the file begins with 504b03042061207a: none of ptf, safetensors, flax msgpack",
+            "the file begins with 504b03042061207a: none of ptf, safetensors, ",
         ),
         (b"\x80", None),
         (b"{", "the file begins with 7b: none of"),
@@ -140,7 +140,7 @@ def test_the_suffix_says_what_is_written() -> None:
         with pytest.raises(ptformat.FormatError) as caught:
             sink_of(name)
         assert caught.value.code == "FORMAT"
-        assert "it ends in none of .ptf, .safetensors, .msgpack" in caught.value.message
+        assert "it ends in none of .ptf, .safetensors, " in caught.value.message
 
 
 def test_aliases_are_read_as_such(tmp_path: Path) -> None:
