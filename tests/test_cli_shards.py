@@ -1,13 +1,17 @@
 """Hugging Face directories on the command line: --max-shard-size, what is copied along, what is refused."""
 
+import errno
 import json
+import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.numpy
-from cli_files import arrays, deck_ptf, deck_safetensors, run, snapshot
+from cli_files import arrays, deck_ptf, deck_safetensors, run, snapshot, spawn
 
+import ptformat
 from ptformat.cli import shards
 
 INDEX = "model.safetensors.index.json"
@@ -117,6 +121,20 @@ def test_a_directory_that_holds_more_is_not_replaced(tmp_path: Path) -> None:
     what = f"FORMAT: {target} holds 'config.json', which would be lost; give another name"
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"ptformat: {source}: {what}\n")
     assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_disk_that_fills_up(before: bool, tmp_path: Path) -> None:
+    source, target = tmp_path / "large.ptf", tmp_path / "model"
+    ptformat.save_file({"a.w": np.zeros(1000), "b.w": np.zeros(200_000)}, source)
+    if before:
+        assert run("convert", deck_ptf(tmp_path / "deck.ptf"), target).exit_code == 0
+    held_before = snapshot(tmp_path)
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))"
+    done = spawn("convert", source, target, "--max-shard-size", "20kB", before=limit)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"ptformat: {target / SHARDS[1]}: {os.strerror(errno.EFBIG)}\n"
+    assert snapshot(tmp_path) == held_before
 
 
 @pytest.mark.parametrize("verb", ["convert", "pack", "tree"])

@@ -49,12 +49,15 @@ def whole_folder(path: PathLike, replaceable: Callable[[Path], bool], *, durable
             target.rename(old)  # a directory that is not empty cannot be replaced in one step
         try:
             made.rename(target)
-        except OSError:
+        except BaseException:
             if old.exists():
                 old.rename(target)
             raise
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(made, ignore_errors=True)
+        if isinstance(error, OSError) and str(error.filename).startswith(str(made)):
+            # The caller's name instead of the temporary one.
+            error.filename, error.filename2 = os.path.normpath(name + str(error.filename)[len(str(made)) :]), None
         raise
     shutil.rmtree(old, ignore_errors=True)
     if durable and os.name != "nt":

@@ -96,7 +96,7 @@ def convert(
     _converted(source, target, options, shards, dry_run=dry_run, as_json=as_json, quiet=quiet)
 
 
-def _recast(source: str, target: str, shards: dict[str, int], *, dry_run: bool, as_json: bool, quiet: bool) -> None:
+def _recast(source: str, target: str, shards: dict[str, Any], *, dry_run: bool, as_json: bool, quiet: bool) -> None:
     """The same tree in another kind of file."""
     if not dry_run:
         result = copied(source, target, codec="raw", quiet=quiet or as_json, **shards)
@@ -129,7 +129,7 @@ def _converted(
     source: str,
     target: str,
     options: dict[str, Any],
-    shards: dict[str, int],
+    shards: dict[str, Any],
     *,
     dry_run: bool,
     as_json: bool,

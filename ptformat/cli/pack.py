@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import click
 
@@ -51,7 +52,7 @@ def unpack(source: str, target: str, *, max_shard_bytes: int | None, quiet: bool
 
 
 def copied(
-    source: str, target: str, *, codec: str, quiet: bool, compare: bool = False, **shards: int
+    source: str, target: str, *, codec: str, quiet: bool, compare: bool = False, **shards: Any
 ) -> dict[str, object]:
     """Copy, with progress and a closing line; returns what was written, for a program to read.
 

@@ -37,7 +37,7 @@ def max_shard_size(command: Command) -> Command:
     )(command)
 
 
-def options(target: str, max_shard_bytes: int | None) -> dict[str, int]:
+def options(target: str, max_shard_bytes: int | None) -> dict[str, Any]:
     """What `convert` and `copy` are to be told.
 
     Raises:
