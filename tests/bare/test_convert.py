@@ -131,6 +131,18 @@ def test_pack_and_unpack(origin: Path, tmp_path: Path) -> None:
         assert file["embed.weight"].dtype == np.dtype(ml_dtypes.bfloat16)
 
 
+def test_shards_in_a_directory(origin: Path, tmp_path: Path) -> None:
+    size = max(len(data) for _, _, data in read(origin).values())
+    copy(origin, tmp_path / "model", max_shard_bytes=size)
+    shards = sorted((tmp_path / "model").glob("*.safetensors"))
+    assert len(shards) > 2
+    assert {name: said for path in shards for name, said in read(path).items()} == read(origin)
+    convert(tmp_path / "model", tmp_path / "linen.msgpack", to="linen", kinds=KINDS, strict=True)
+    check_linen(tmp_path / "linen.msgpack")
+    copy(tmp_path / "model", tmp_path / "back.safetensors")
+    assert read(tmp_path / "back.safetensors") == read(origin)
+
+
 def test_all_problems_at_once(tmp_path: Path) -> None:
     held = {"a.in_proj_weight": np.zeros((3, 3), np.float32), "b.weight": np.zeros((3, 3), np.float32)}
     with pytest.raises(ConversionError) as caught:
