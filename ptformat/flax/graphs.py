@@ -51,7 +51,8 @@ class Slot:
     def set(self, value: Any) -> None:
         """Put another value in its place."""
         impl: Any = graphlib.get_node_impl(self.node)
-        impl.set_key(self.node, self.key, value)
+        static = isinstance(self.node, nnx.Pytree) and isinstance(self.value, states.ABSTRACT)
+        impl.set_key(self.node, self.key, nnx.data(value) if static else value)
 
 
 class Graph:
@@ -97,7 +98,7 @@ class Graph:
 
     def note(self, module: nnx.Pytree, path: str, inner: Mapping[Any, Any]) -> None:
         """Class, kind and attributes of a module, and the axes of its Variables."""
-        kind = NNX_KINDS.get(type(module))  # type: ignore[call-overload]
+        kind = NNX_KINDS.get(type(module))
         axes = kind.axes(module) if kind else {}
         held = {name: inner[name] for name in axes if isinstance(inner.get(name), nnx.Variable)}
         # Under nnx.vmap Variables have an axis more, and the kind's layout does not hold.
@@ -124,8 +125,8 @@ def _items(node: Any) -> Iterator[tuple[Any, Any]]:
     impl = graphlib.get_node_impl(node)
     assert impl is not None  # only nodes are taken apart
     for key, item in impl.flatten(node)[0]:
-        # In an abstract module an array of its own is static: `nnx.eval_shape` put its shape there.
-        if isinstance(item, graphlib.StaticElem) and not isinstance(item.value, jax.ShapeDtypeStruct):
+        # `nnx.eval_shape` makes of an array in no Variable a static tracer that has outlived its trace.
+        if isinstance(item, graphlib.StaticElem) and not isinstance(item.value, states.ABSTRACT):
             continue
         data = isinstance(item, graphlib.DataElem)
         item = item.value if isinstance(item, (graphlib.DataElem, graphlib.StaticElem)) else item

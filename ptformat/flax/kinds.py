@@ -62,7 +62,7 @@ LINEN_KINDS: dict[type[nn.Module], Kind] = {
     nn.BatchNorm: Kind("batch_norm", ("epsilon", "momentum", "axis", "use_fast_variance"), _norm_axes),
 }
 # The same kinds with the same attributes and axes: nnx names a Dense Linear, and keeps mean and var with the rest.
-NNX_KINDS: dict[type[nnx.Module], Kind] = {
+NNX_KINDS: dict[type[nnx.Pytree], Kind] = {
     nnx.Linear: LINEN_KINDS[nn.Dense],
     nnx.Embed: LINEN_KINDS[nn.Embed],
     nnx.Conv: LINEN_KINDS[nn.Conv],

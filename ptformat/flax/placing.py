@@ -125,7 +125,7 @@ class Places:
     @property
     def abstract(self) -> list[str]:
         """Paths of the leaves that have shape and element type only."""
-        return [path for path in self.leaves if isinstance(self.content(path), jax.ShapeDtypeStruct)]
+        return [path for path in self.leaves if isinstance(self.content(path), states.ABSTRACT)]
 
     def of_kinds(self, kinds: tuple[type[states.Variable], ...]) -> list[str]:
         """Paths of the Variables of these classes."""
@@ -139,7 +139,8 @@ class Places:
         expected = {path: entry for path, entry in self.expected.items() if not _beneath(path, aside)}
         tied = {path: first for path, first in self.tied.items() if first not in aside}
         yield from misfits(reader, expected, tied, lambda path: _beneath(path, aside))
-        for path in set(mine).intersection(self.abstract):
+        abstract = set(self.abstract)
+        for path in (path for path in mine if path in abstract):
             yield f"abstract    {path!r}: to be kept from the module, which has only its shape"
         for path, leaf in self.leaves.items():
             if isinstance(leaf, Slot) and not leaf.settable:
@@ -190,6 +191,9 @@ def _value(reader: Reader, path: str, found: Mapping[str, Any]) -> Any:
 
 def _placed(array: Any, old: Any) -> Any:
     """A jax array on the devices of the one that it replaces, where that one is bound to some."""
-    if isinstance(array, jax.Array) and (getattr(old, "committed", False) or isinstance(old, jax.ShapeDtypeStruct)):
-        return array if old.sharding is None else jax.device_put(array, old.sharding)
-    return array
+    if isinstance(old, jax.ShapeDtypeStruct):
+        sharding = old.sharding
+    else:
+        concrete = isinstance(old, jax.Array) and not isinstance(old, jax.core.Tracer)
+        sharding = old.sharding if concrete and old.committed else None
+    return array if sharding is None else jax.device_put(array, sharding)

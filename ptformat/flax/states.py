@@ -22,6 +22,8 @@ VALUE = "value"
 
 # What a tensor can stand for, or its shape and element type.
 ARRAYS = (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)
+# Of these what has no elements yet.
+ABSTRACT = (jax.ShapeDtypeStruct, jax.core.Tracer)
 # No class is imported because a file names it: these are the ones that there are, and `types` the caller's own.
 VARIABLES: dict[str, type[Variable]] = {
     f"flax.nnx.{name}": kind
@@ -73,7 +75,9 @@ def _plain(value: Any) -> Any:
 
 def _restored(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return PartitionSpec(*_restored(value[_SPEC])) if isinstance(value.get(_SPEC), (list, tuple)) else value
+        names = value.get(_SPEC)
+        kind: Any = PartitionSpec  # without types in jax
+        return kind(*_restored(names)) if isinstance(names, (list, tuple)) else value
     # Tuples, for a Variable's metadata is part of the graph, which is hashed.
     return tuple(map(_restored, value)) if isinstance(value, (list, tuple)) else value
 
