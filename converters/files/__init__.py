@@ -12,7 +12,7 @@ from ptformat.errors import FormatError
 from ptformat.tree import Alias
 
 from ..content import Content, Saving, Source, straight
-from . import flax_msgpack, huggingface, npz, orbax, ptf, safetensors, sharded, torch_write, torch_zip
+from . import flax_msgpack, huggingface, npz, orbax, orbax_write, ptf, safetensors, sharded, torch_write, torch_zip
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,15 @@ KINDS: tuple[Kind, ...] = (
         ties=True,
         turned=True,
     ),
-    Kind("orbax", (".orbax",), orbax.recognises, orbax.OrbaxSource, orbax.write, losses=orbax.losses, folder=True),
+    Kind(
+        "orbax",
+        (".orbax",),
+        orbax.recognises,
+        orbax.OrbaxSource,
+        orbax_write.write,
+        losses=orbax_write.losses,
+        folder=True,
+    ),
     Kind("npz", (".npz",), npz.recognises, npz.NpzSource, npz.write),
     # Behind torch, whose legacy form begins with what would be an empty msgpack map.
     Kind("flax msgpack", (".msgpack",), flax_msgpack.recognises, flax_msgpack.FlaxMsgpackSource, flax_msgpack.write),
