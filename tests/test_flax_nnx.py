@@ -225,6 +225,32 @@ def test_an_optimizer_state(tmp_path: Path) -> None:
     assert entries(tmp_path / "o.ptf")["opt_state.0.mu.layers.0.kernel"].class_ == "flax.nnx.OptVariable"
 
 
+def test_a_state_is_restored_in_the_types_of_another(tmp_path: Path) -> None:
+    def tree(seed: int) -> dict[str, Any]:
+        state = nnx.state(Net(seed))
+        return {
+            "state": state,
+            "again": state["linear"]["kernel"],
+            "own": Own(jnp.full(2, seed)),
+            "n": nnx.Variable(seed),
+        }
+
+    save_file(tree(0), tmp_path / "x.ptf")
+    like = tree(1)
+    loaded = load_file(tmp_path / "x.ptf", like=like)
+    assert snapshot(loaded["state"]) == snapshot(tree(0)["state"])
+    assert type(loaded["state"]) is nnx.State
+    assert loaded["again"] is loaded["state"]["linear"]["kernel"]
+    assert (type(loaded["own"]), loaded["own"][...].tolist()) == (Own, [0, 0])
+    assert loaded["n"].get_value() == 0
+    assert snapshot(like["state"]) == snapshot(tree(1)["state"])
+    apart = {**tree(0), "again": nnx.Param(jnp.ones((4, 6)))}
+    save_file(apart, tmp_path / "x.ptf")
+    error = raised("MISMATCH", lambda: load_file(tmp_path / "x.ptf", like=like))
+    assert len(error.problems) == 1
+    assert error.problems[0].startswith("tie ")
+
+
 def test_one_error_names_all_that_cannot_be_saved(tmp_path: Path) -> None:
     number, deleted = nnx.Variable(3), nnx.Param(jnp.ones(2) + 1)
     deleted.get_raw_value().delete()

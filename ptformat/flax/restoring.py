@@ -7,11 +7,13 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax import nnx
 from flax.core.meta import AxisMetadata
 
 from .. import paths
 from ..dtypes import BY_NAME
 from ..errors import several
+from . import states
 from .arrays import is_key, unboxed
 
 _At = tuple[Any, ...]
@@ -23,8 +25,9 @@ def restore(tree: Any, like: Any) -> Any:
     restore(load_file("state.ptf"), TrainState.create(...))
 
     No type is taken from the file: dicts, lists, tuples and records are matched with the namedtuples, dataclasses,
-    FrozenDicts, boxes and other pytree nodes of `like` by keys, positions and field names. What in `like` is no leaf,
-    such as a TrainState's `apply_fn` and `tx`, is taken from it.
+    FrozenDicts, boxes, nnx Variables and other pytree nodes of `like` by keys, positions and field names. What in
+    `like` is no leaf, such as a TrainState's `apply_fn` and `tx`, is taken from it. A Variable that is shared in `like`
+    stays so.
 
     Args:
         tree: What `load_file` or `ptformat.load_tree` gives.
@@ -37,9 +40,9 @@ def restore(tree: Any, like: Any) -> Any:
         an array of weak type it becomes one, so that what is computed with it has the type that it had.
 
     Raises:
-        FormatError: MISMATCH with all problems: missing, unexpected, type, shape, dtype.
+        FormatError: MISMATCH with all problems: missing, unexpected, type, shape, dtype, tie.
     """
-    wanted, structure = jax.tree.flatten_with_path(like, is_leaf=lambda leaf: isinstance(leaf, AxisMetadata))
+    wanted, structure = jax.tree.flatten_with_path(like, is_leaf=_is_leaf)
     found = dict(_leaves(tree, ()))
     places = [tuple(_key(step) for step in at) for at, _ in wanted]
     problems = [
@@ -47,14 +50,24 @@ def restore(tree: Any, like: Any) -> Any:
         for at, (_, leaf) in zip(places, wanted, strict=True)
         for problem in _misfits(at, found.get(at), at in found, unboxed(leaf))
     ]
+    firsts: dict[int, _At] = {}
+    for at, (_, leaf) in zip(places, wanted, strict=True):
+        first = firsts.setdefault(id(leaf), at) if isinstance(leaf, nnx.Variable) else at
+        if found.get(at) is not found.get(first):
+            problems.append(f"tie         {_shown_at(at)}: apart from {_shown_at(first)}, where one Variable is wanted")
     unknown = dict.fromkeys(found)
     for at in places:
         unknown.pop(at, None)
     problems += [f"unexpected  {_shown_at(at)}: {_shown(found[at])} in the file" for at in unknown]
     if problems:
         raise several("MISMATCH", f"the file does not fit the {type(like).__name__}, nothing was restored", problems)
-    leaves = [_as(found[at], leaf) for at, (_, leaf) in zip(places, wanted, strict=True)]
+    made = {at: _as(found[at], leaf) for at, (_, leaf) in zip(places, wanted, strict=True)}
+    leaves = [made[firsts.get(id(leaf), at)] for at, (_, leaf) in zip(places, wanted, strict=True)]
     return jax.tree.unflatten(structure, leaves)
+
+
+def _is_leaf(leaf: Any) -> bool:
+    return isinstance(leaf, AxisMetadata) or (isinstance(leaf, nnx.Variable) and states.holds_array(leaf))
 
 
 def _leaves(tree: Any, at: _At) -> Iterator[tuple[_At, Any]]:
@@ -117,6 +130,8 @@ def _as(leaf: Any, like: Any) -> Any:
     """A leaf from the file as one for its place."""
     if isinstance(like, AxisMetadata):
         return like.replace_boxed(_as(leaf, unboxed(like)))
+    if isinstance(like, nnx.Variable):
+        return like.copy(_as(leaf, unboxed(like)))
     if not getattr(like, "weak_type", False) or np.shape(leaf) or is_key(leaf):
         return leaf
     # The number behind a scalar: from one of these jax makes an array of weak type.
