@@ -19,7 +19,7 @@ from ptformat.errors import FormatError
 from ptformat.tree import Alias, Entry, TensorInfo
 
 from .casting import Cast, cast_pieces
-from .content import Content, Pieces, Saving, Source, moved
+from .content import MAX_SHARD_BYTES, Content, Pieces, Saving, Source, moved
 from .elements import blocks
 from .problems import ConversionError, Problem
 from .reshape import Leaves, Shared, emitted
@@ -41,7 +41,8 @@ class Edited:
         renamed: Old path -> new path of every leaf that has another.
         dropped: The leaves left out, by their old paths.
         casts: New path -> what was rounded, of every tensor that was cast.
-        notes: What else changed and was not asked for, such as a list that lost an item and is a map now.
+        notes: How the source was read, what else changed, such as a list that lost an item and is a map now, and what
+            the file cannot tell.
     """
 
     tensors: int
@@ -81,6 +82,7 @@ def edit(
     tie: Pairs = (),
     untie: Sequence[str] = (),
     codec: str = "raw",
+    max_shard_bytes: int = MAX_SHARD_BYTES,
     durable: bool = True,
     progress: Callable[[int], None] | None = None,
     total: Callable[[int], None] | None = None,
@@ -100,6 +102,7 @@ def edit(
         tie: (a, b) pairs to make one tensor of, if shape, type and bits are equal; what stands second is the alias.
         untie: Paths that get a tensor of their own.
         codec: As of `Writer`, for a .ptf.
+        max_shard_bytes: Bytes of tensors in one file of a Hugging Face directory.
         durable: Whether the file is on disk on return.
         progress: Called with the bytes written since it was last called.
         total: Called once with all the bytes there are to write.
@@ -127,14 +130,15 @@ def edit(
             _check(entries, header, asked)
         if asked.problems:
             raise ConversionError(asked.problems)
-        notes = [*leaves.notes]
+        notes = [*held.notes, *leaves.notes]
         if header.provenance and (renamed or dropped or kinds or tie or untie):
             header.provenance.clear()
             notes.append("the record of a conversion is left out: what it says of the tensors no longer holds")
         casts: dict[str, Cast] = {}
         content = _content(held, leaves, entries, renamed, kinds, header, casts)
-        saving = Saving(codec=codec, durable=durable, origin=origin)
+        saving = Saving(codec=codec, durable=durable, origin=origin, max_shard_bytes=max_shard_bytes)
         done = write_content(content, kind, target, saving, progress, total)
+        notes += done.notes
     return Edited(
         tensors=done.tensors,
         nbytes=done.nbytes,

@@ -121,6 +121,7 @@ def test_json(tmp_path: Path) -> None:
             "int4": {"tensors": 1, "parameters": 10, "nbytes": 5},
         },
         "ties": {},
+        "notes": [],
         "modules": {
             "": {"tensors": 1, "parameters": 5, "nbytes": 20},
             "a": {"tensors": 1, "parameters": 25, "nbytes": 50},

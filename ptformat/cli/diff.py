@@ -46,7 +46,7 @@ def diff(context: click.Context, first: str, second: str, *, everything: bool, a
         check_source(path)
         with about(path):
             opened.append(_Named(path, open_source(path)))
-    with Progress(plain(os.path.basename(first))) as progress:
+    with Progress(plain(os.path.basename(os.path.normpath(first)))) as progress:
         found = compare(*opened, progress=progress.advance, total=progress.total)
     for source in opened:
         source.close()
@@ -66,7 +66,8 @@ class _Named:
     """A source that names its file in the errors of reading it: here two are read at once."""
 
     def __init__(self, file: str, source: Source) -> None:
-        self.name, self.kind, self.header, self.entries = source.name, source.kind, source.header, source.entries
+        self.name, self.kind, self.header, self.notes = source.name, source.kind, source.header, source.notes
+        self.entries = source.entries
         self._file = file
         self._source = source
 

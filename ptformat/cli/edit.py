@@ -12,6 +12,8 @@ from .convert import _pairs, _renames
 from .failures import Failure, about, check_source, check_target
 from .pack import written
 from .progress import Progress
+from .shards import max_shard_size
+from .shards import options as shard_options
 from .text import Stopwatch, Verb, count, file_bytes, plain
 
 if TYPE_CHECKING:
@@ -43,15 +45,26 @@ def _metadata(context: click.Context, option: click.Parameter, given: tuple[str,
 @click.option("--tie", metavar="A=B", multiple=True, callback=_pairs, help="Make B an alias of A, if they are equal.")
 @click.option("--untie", metavar="PATH", multiple=True, help="Give this path a tensor of its own.")
 @click.option("--compress", is_flag=True, help="Compress a .ptf.")
+@max_shard_size
 @click.option("--json", "as_json", is_flag=True, help="Print what changed as JSON.")
 @click.option("--quiet", is_flag=True, help="Say nothing.")
-def edit(source: str, target: str, *, compress: bool, as_json: bool, quiet: bool, **changes: Any) -> None:
+def edit(
+    source: str,
+    target: str,
+    *,
+    compress: bool,
+    max_shard_bytes: int | None,
+    as_json: bool,
+    quiet: bool,
+    **changes: Any,
+) -> None:
     """Write SRC, changed, to DST; SRC itself is never touched.
 
-    Paths and globs are of SRC as it is, dotted and whole; renames come last. All options but the last three may be
-    repeated. If anything does not work out, every problem is said and nothing is written.
+    Paths and globs are of SRC as it is, dotted and whole; renames come last. The options that change something
+    may be repeated. If anything does not work out, every problem is said and nothing is written.
     """
     check_target(source, target)
+    shards = shard_options(target, max_shard_bytes)
     if not any(changes.values()):
         raise click.UsageError("nothing to change. For the same tree in another file: ptformat convert")
     check_source(source)
@@ -59,13 +72,17 @@ def edit(source: str, target: str, *, compress: bool, as_json: bool, quiet: bool
 
     watch = Stopwatch()
     try:
-        with about(source), Progress(plain(os.path.basename(target)), quiet=quiet or as_json) as progress:
+        with (
+            about(source),
+            Progress(plain(os.path.basename(os.path.normpath(target))), quiet=quiet or as_json) as progress,
+        ):
             done = converters.edit(
                 source,
                 target,
                 codec="auto" if compress else "raw",
                 progress=progress.advance,
                 total=progress.total,
+                **shards,
                 **changes,
             )
     except converters.ConversionError as error:

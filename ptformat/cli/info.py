@@ -41,7 +41,7 @@ def info(file: str, *, stats: bool, values: tuple[str, ...], depth: int | None, 
         first = [_values(source, text) for text in values]
         found = None
         if stats:
-            with Progress(plain(os.path.basename(file))) as progress:
+            with Progress(plain(os.path.basename(os.path.normpath(file)))) as progress:
                 progress.total(facts["nbytes"])
                 found = list(statistics(source, progress=progress.advance))
         source.close()
@@ -81,6 +81,7 @@ def _facts(file: str, source: Source, depth: int | None) -> dict[str, Any]:
         "dtypes": dict(sorted(dtypes.items(), key=lambda item: (-item[1]["nbytes"], item[0]))),
         "ties": {entry.path: entry.target for entry in source.entries if isinstance(entry, Alias)},
         "modules": modules,
+        "notes": list(source.notes),
     }
 
 
@@ -145,7 +146,8 @@ def _lines(facts: dict[str, Any], found: list[Statistics] | None, first: list[di
     rows = [["dtypes", name, *_row(row, facts["nbytes"])] for name, row in facts["dtypes"].items()]
     ties = [["ties", f"{path} = {target}"] for path, target in facts["ties"].items()]
     metadata = [["metadata", f"{key}: {value}"] for key, value in facts["metadata"].items()]
-    for table in (rows, ties, metadata):
+    notes = [["note", note] for note in facts["notes"]]
+    for table in (rows, ties, metadata, notes):
         lines = [["" if number else row[0], *row[1:]] for number, row in enumerate(table)]
         yield from columns([line[0].ljust(8), *line[1:]] for line in lines)
     if facts["modules"]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def verify(context: click.Context, files: tuple[str, ...], *, values: bool, as_json: bool) -> None:
     """Read every byte of FILEs: .ptf against their checksums and the specification, other kinds against what they say.
 
-    Files that are not .ptf have no checksums: they are checked for completeness, and their numbers for what is odd.
+    Where a kind of file has no checksums, its completeness is what is checked, and its numbers for what is odd.
     Every file is checked; the exit code is 1 if one of them is not sound. A warning does not change it.
     """
     verdicts = []
@@ -46,7 +46,7 @@ def _checked(path: str, values: bool) -> dict[str, Any]:
     watch = Stopwatch()
     try:
         check_source(path)
-        with Progress(plain(os.path.basename(path))) as progress:
+        with Progress(plain(os.path.basename(os.path.normpath(path)))) as progress:
             found = _sound(path, values, progress)
     except FormatError as error:
         return {"file": path, "fine": False, "code": error.code, "message": error.message}
@@ -97,6 +97,7 @@ def _read(path: str, source: Source, progress: Progress) -> dict[str, Any]:
         "nbytes": sum(entry.nbytes for entry in tensors),
         "file_bytes": file_bytes(path),
         "warnings": warnings,
+        "notes": list(source.notes),
     }
 
 
@@ -104,13 +105,12 @@ def _show(path: str, verdict: dict[str, Any]) -> None:
     """Fine on stdout, anything else on stderr."""
     if verdict["fine"]:
         held = f"{count(verdict['tensors'], 'tensor')}, {count(verdict['aliases'], 'alias')}"
-        if "format" in verdict:  # without checksums a changed number is not seen
-            held = f"{verdict['format']}, {held}, every byte read, no checksums"
-        else:
-            held = f"{held}, every byte checked"
+        foreign = "format" in verdict
+        held = f"{verdict['format']}, {held}, every byte read" if foreign else f"{held}, every byte checked"
         click.echo(plain(f"{path}: fine ({held}, {verdict['seconds']:.1f} s)"))
-        for warning in verdict.get("warnings", ()):
-            click.echo(plain(f"  warning   {warning}"))
+        for word in ("note", "warning"):
+            for said in verdict.get(f"{word}s", ()):
+                click.echo(plain(f"  {word:<9} {said}"))
         return
     code = f"{verdict['code']}: " if verdict["code"] else ""
     click.echo(plain(f"{path}: {code}{verdict['message']}"), err=True)
