@@ -14,7 +14,7 @@ from typing import Any
 from ptformat.errors import FormatError
 from ptformat.limits import MAX_PATH_BYTES
 
-MAX_STEPS = 2**24  # opcodes: a tensor takes about forty
+MAX_STEPS = 2**23  # opcodes: a tensor takes about forty, and an empty dict, of one, 64 bytes
 MAX_BYTES = 256 * 2**20  # of one pickle
 MAX_LONG_BYTES = 64
 _MAX_KEY_PARTS = 64

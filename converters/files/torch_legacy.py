@@ -17,7 +17,7 @@ from ptformat.errors import FormatError
 from ptformat.reader import map_file
 
 from .pickles import Machine
-from .torch_objects import Storage, StorageType, View, find, whole
+from .torch_objects import Storage, StorageType, View, find, key_is_plain, whole
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 MAGIC = b"\x8a\x0a" + MAGIC_NUMBER.to_bytes(10, "little")
@@ -39,13 +39,16 @@ class _Legacy:
         machine = Machine(self.buffer, find, self.persistent)
         magic, version, _ = machine.load(), machine.load(), machine.load()
         if magic != MAGIC_NUMBER:
-            raise FormatError("MAGIC", f"a legacy torch file whose magic number is {magic!r:.40}")
+            raise FormatError("MAGIC", "a legacy torch file with another magic number")
         if version != VERSION:
-            raise FormatError("VERSION", f"a legacy torch file of version {version!r:.40}, {VERSION} is read")
+            shown = version if type(version) is int else f"a {type(version).__name__}"
+            raise FormatError("VERSION", f"a legacy torch file of version {shown}, {VERSION} is read")
         tree = machine.load()
         keys = machine.load()
         at = machine.at
-        if type(keys) is not list or sorted(map(str, keys)) != sorted(self.storages):
+        # Not str of just anything: what holds itself many times over has no end.
+        listed = type(keys) is list and all(type(key) in (str, int) for key in keys)
+        if not listed or sorted(map(str, keys)) != sorted(self.storages):
             raise FormatError("MALFORMED", "the legacy torch file's list of storages is not that of its tensors")
         for key in keys:
             at = self._place(self.storages[str(key)], at)
@@ -72,7 +75,7 @@ class _Legacy:
 
     def persistent(self, said: Any) -> Storage | View:
         kind, type_, key, _, count, part = said
-        if kind != "storage" or type(type_) is not StorageType or type(key) not in (str, int):
+        if kind != "storage" or type(type_) is not StorageType or not key_is_plain(key):
             raise FormatError("MALFORMED", "a persistent id that is no storage")
         itemsize = BY_NAME[type_.dtype].numpy.itemsize
         storage = self.storages.setdefault(str(key), Storage(str(key), type_.dtype, whole(count)[0] * itemsize))

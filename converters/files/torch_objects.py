@@ -15,7 +15,7 @@ from ptformat import dtypes
 from ptformat.bands import bands, byte_pieces
 from ptformat.dtypes import BY_NAME, Array
 from ptformat.errors import FormatError
-from ptformat.limits import MAX_INTEGER, MAX_RANK
+from ptformat.limits import MAX_INTEGER, MAX_PATH_BYTES, MAX_RANK
 from ptformat.tree import TensorInfo
 
 from ..content import Pieces, check_shape
@@ -186,7 +186,7 @@ def find(module: str, name: str) -> Any:
     if module == "torch" and name in (*STORAGES.values(), *UNTYPED):
         return ElementType(name)
     if module == "torch" and name.isidentifier() and name.startswith(("float4", "uint", "int", "q", "bits")):
-        raise FormatError("DTYPE", f"the file holds torch.{name}, which has no place in a file yet")
+        raise FormatError("DTYPE", f"the file holds torch.{name:.40}, which has no place in a file yet")
     what = "the file holds a pickled module or object, which only running its code could read"
     raise FormatError(
         "TYPE", f"{what} (global {full!r:.200}); load it with torch in a process you trust and save its state_dict()"
@@ -198,6 +198,11 @@ def whole(*numbers: Any) -> tuple[int, ...]:
     if any(type(number) is not int or not 0 <= number <= MAX_INTEGER for number in numbers):
         raise FormatError("MALFORMED", "a storage or tensor whose sizes are no integers from 0 on")
     return numbers
+
+
+def key_is_plain(key: Any) -> bool:
+    """Whether a storage may be called so, here and in a message."""
+    return type(key) is int or (type(key) is str and len(key) <= MAX_PATH_BYTES)
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, dtype: str | None = None, facts: Any = None) -> Tensor:

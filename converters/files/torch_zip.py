@@ -25,7 +25,7 @@ from ptformat.tree import Alias, Entry, TensorInfo
 from ..content import Pieces
 from . import torch_legacy, zips
 from .pickles import MAX_BYTES, Machine
-from .torch_objects import Storage, StorageType, Tensor, find, whole
+from .torch_objects import Storage, StorageType, Tensor, find, key_is_plain, whole
 from .zips import Archive
 
 # Views may repeat elements: all tensors together hold at most so much.
@@ -155,8 +155,9 @@ class _Zipped:
 
     def persistent(self, said: Any) -> Storage:
         kind, type_, key, _, count = said
-        if kind != "storage" or type(type_) is not StorageType or type(key) is not str:
+        if kind != "storage" or type(type_) is not StorageType or not key_is_plain(key):
             raise FormatError("MALFORMED", "data.pkl: a persistent id that is no storage")
+        key = str(key)
         if key not in self.storages:
             nbytes = whole(count)[0] * BY_NAME[type_.dtype].numpy.itemsize
             self.storages[key] = self._storage(key, type_.dtype, nbytes)

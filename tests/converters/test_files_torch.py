@@ -529,6 +529,21 @@ def test_hostile_pickles(name: str, zipped: bool, tmp_path: Path, monkeypatch: p
     assert len(str(caught.value)) < 500
 
 
+@pytest.mark.parametrize(("place", "code"), [("version", "VERSION"), ("keys", "MALFORMED"), ("magic", "MAGIC")])
+@pytest.mark.parametrize("body", [laughs(b"]", b"](h\0h\0e", 60), b")" + b"\x85" * 200_000], ids=["doubled", "deep"])
+def test_what_is_shown_nowhere(body: bytes, place: str, code: str, tmp_path: Path) -> None:
+    """An object whose text has no end, or takes Python beyond its depth, where a number or a key is expected."""
+    parts = {"magic": 0x1950A86A20F9469CFC6C, "version": 1001, "system": {}, "tree": None, "keys": []}
+    pickled = {name: pickle.dumps(part, 2) for name, part in parts.items()}
+    hostile = pickle.dumps(parts["magic"], 2)[2:-1] + b"0" if place == "magic" else b""
+    pickled[place] = b"\x80\x02" + hostile + (b"]" + body + b"a" if place == "keys" else body) + b"."
+    (tmp_path / "x").write_bytes(b"".join(pickled.values()))
+    with pytest.raises(ptformat.FormatError) as caught:
+        open_source(tmp_path / "x")
+    assert caught.value.code == code
+    assert len(str(caught.value)) < 500
+
+
 @FORMS
 def test_the_tables_of_the_test_are_sound(zipped: bool, tmp_path: Path) -> None:
     path = packed(tmp_path / "x", held(tensor(b"K\1", b"K\2K\2\x86", b"K\2K\1\x86")), zipped, (bytes(range(24)),))
