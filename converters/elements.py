@@ -11,7 +11,7 @@ from ptformat.dtypes import Array, named, unpack
 from ptformat.errors import FormatError
 from ptformat.tree import TensorInfo
 
-STEP = 2**19  # elements per band: a multiple of 8, so that a band of a sub-byte type ends on a whole byte
+STEP = 2**16  # elements per band: a multiple of 8, so that a band of a sub-byte type ends on a whole byte
 
 
 def elements(pieces: Iterable[Any], info: TensorInfo, step: int = STEP) -> Iterator[Array]:

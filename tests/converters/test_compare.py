@@ -111,6 +111,13 @@ def test_other_types_are_compared_by_value(tmp_path: Path) -> None:
     assert measured(tmp_path, np.array([3], np.int64), np.array([3.0], np.float64)).equal == 1
 
 
+def test_complex_against_real(tmp_path: Path) -> None:
+    real, other = np.array([3.0, 1.0]), np.array([3 + 4j, 1])
+    for found in (measured(tmp_path, real, other), measured(tmp_path, other, real)):
+        assert (found.equal, found.absolute, found.relative) == (1, 4.0, 0.8)
+        assert found.cosine == pytest.approx(10 / math.sqrt(10 * 26))
+
+
 def test_integers_that_float64_does_not_tell_apart(tmp_path: Path) -> None:
     assert measured(tmp_path, np.array([2**53]), np.array([2**53 + 1])).equal == 0
 
