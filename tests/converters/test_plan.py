@@ -75,7 +75,9 @@ def test_the_shared_net_with_its_modules_and_roles(shared: Path) -> None:
     made = plan(shared, to="linen")
     assert made.entries[0] == Node("params.layers_0", module="linear")
     assert made.entries[1] == TensorInfo("params.layers_0.kernel", "float32", (4, 8), ("in", "out"), "parameter", True)
-    assert made.header == Header(convention="flax.linen")
+    with ptformat.open(shared) as file:  # the versions of the state dict come along, for the way back
+        assert made.header == Header(convention="flax.linen", metadata=file.metadata)
+        assert list(file.metadata) == ["torch._metadata"]
 
 
 def test_what_a_bare_file_loses_is_told(shared: Path) -> None:
