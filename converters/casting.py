@@ -76,7 +76,7 @@ def _odd(band: Array) -> Array:
 
     Boldo and Melquiond, "Emulation of FMA and correctly rounded sums: proved algorithms using rounding to odd", 2008.
     """
-    with np.errstate(over="ignore", under="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         near = band.astype(np.float32)
     bits = near.view(np.uint32)
     inexact = np.isfinite(band) & (near != band)

@@ -66,6 +66,5 @@ def blocks(pieces: Iterable[Any], size: int) -> Iterator[memoryview]:
 
 def numbers(band: Array) -> Array:
     """The band in float64, or complex128 where it is complex: exact but for integers beyond 2**53."""
-    if band.dtype.kind == "c":
-        return band.astype(np.complex128)
-    return band.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN becomes a quiet one
+        return band.astype(np.complex128 if band.dtype.kind == "c" else np.float64)

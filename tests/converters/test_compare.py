@@ -111,6 +111,16 @@ def test_other_types_are_compared_by_value(tmp_path: Path) -> None:
     assert measured(tmp_path, np.array([3], np.int64), np.array([3.0], np.float64)).equal == 1
 
 
+def test_signalling_nan_is_no_warning(tmp_path: Path) -> None:
+    data = np.full(100, 0x7F800001, np.uint32).view(np.float32)
+    other = np.ones(100, np.float32)
+    assert measured(tmp_path, data, other).nan == 100
+    (found,) = statistics(tmp_path / "a.ptf")
+    assert (found.nan, found.min) == (100, None)
+    done = edit(tmp_path / "a.ptf", tmp_path / "c.ptf", cast=[("w", "float64")])
+    assert (done.casts["w"].rounded, done.casts["w"].lost) == (0, 0)
+
+
 def test_complex_against_real(tmp_path: Path) -> None:
     real, other = np.array([3.0, 1.0]), np.array([3 + 4j, 1])
     for found in (measured(tmp_path, real, other), measured(tmp_path, other, real)):

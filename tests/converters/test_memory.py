@@ -28,7 +28,7 @@ GROWTH = 24 * MIB  # how full the threads' queue gets is chance; the larger mode
 MEASURE = """
 import sys, threading
 import ptformat.converters
-from ptformat.converters import convert, copy
+from ptformat.converters import convert, copy, diff, edit, statistics
 import ptformat.codecs.zstd, zstandard, msgpack
 
 def anonymous():
@@ -46,7 +46,7 @@ def sample():
 
 sys.setswitchinterval(0.0005)
 before = anonymous()
-thread = threading.Thread(target=sample)
+thread = threading.Thread(target=sample, daemon=True)  # an error must not wait for it
 thread.start()
 source, target, what = sys.argv[1:]
 options = {"durable": False}
@@ -56,6 +56,12 @@ if what.startswith("sharded"):
     options["max_shard_bytes"] = 40_000_000
 if what.endswith("copy"):
     copy(source, target, **options)
+elif what == "edit":
+    edit(source, target, cast=[("*", "bfloat16")], rename=[("head", "top")], **options)
+elif what == "diff":
+    found = diff(source, source.replace(".ptf", ".safetensors"))
+    assert not found and len(list(statistics(source))) == len(found.measured) > 8
+    copy(source, target, **options)  # so that there is something of the size that the others write
 else:
     convert(source, target, to="linen", strict=True, **options)
 done.set()
@@ -117,6 +123,8 @@ OPERATIONS = {
     "from shards": ("folder", "x.safetensors", "copy"),
     "convert, mapped": ("safetensors", "x.msgpack", "convert"),
     "convert, compressed": ("ptf", "x.msgpack", "convert"),
+    "edit": ("ptf", "x.safetensors", "edit"),
+    "diff and statistics": ("ptf", "x.safetensors", "diff"),
     "convert and compress": ("safetensors", "x.ptf", "zstd convert"),
 }
 
