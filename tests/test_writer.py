@@ -165,9 +165,7 @@ def test_an_empty_file_needs_a_node():
         pass
 
 
-@pytest.mark.parametrize(
-    "options", [{"codec": "lz4"}, {"chunk": 0}, {"chunk": 100}, {"chunk": -64}, {"chunk": 2**27}]
-)
+@pytest.mark.parametrize("options", [{"codec": "lz4"}, {"chunk": 0}, {"chunk": 100}, {"chunk": -64}, {"chunk": 2**27}])
 def test_wrong_options(options, tmp_path):
     with pytest.raises(ValueError, match="expected"):
         ptformat.Writer(tmp_path / "x.ptf", **options)
