@@ -10,11 +10,12 @@ from .casting import Cast
 from .compare import Difference, Measured, Odd, diff
 from .draft import Steering
 from .edit import Edited, edit
+from .ends import Copied
 from .live import flax_to_torch, torch_to_flax
 from .plan import Plan, Step
 from .problems import ConversionError, Problem
 from .statistics import Statistics, statistics
-from .verbs import Copied, convert, copy, plan
+from .verbs import convert, copy, plan
 
 __all__ = [
     "Cast",

@@ -15,8 +15,8 @@ from ptformat.tree import Alias, TensorInfo, Value
 
 from .content import Content, Source, untied, whole
 from .elements import elements, numbers
+from .ends import opened
 from .statistics import told
-from .verbs import _opened as opened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

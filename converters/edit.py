@@ -21,11 +21,9 @@ from ptformat.tree import Alias, Entry, TensorInfo
 from .casting import Cast, cast_pieces
 from .content import MAX_SHARD_BYTES, Content, Pieces, Saving, Source, moved
 from .elements import blocks
+from .ends import check_target, opened, write_content
 from .problems import ConversionError, Problem
 from .reshape import Leaves, Shared, emitted
-from .verbs import _check_target as check_target
-from .verbs import _opened as opened
-from .verbs import _write as write_content
 
 Pairs = Sequence[tuple[str, str]]
 

@@ -15,7 +15,7 @@ from ptformat.tree import TensorInfo
 
 from .content import Source
 from .elements import elements, numbers
-from .verbs import _opened as opened
+from .ends import opened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

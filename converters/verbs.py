@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Unpack
 
 from ptformat.atomic import PathLike
-from ptformat.errors import FormatError
-from ptformat.tree import TensorInfo
 
-from .content import MAX_SHARD_BYTES, Content, Saving, Source, untied, whole
+from .content import MAX_SHARD_BYTES, Saving, Source, whole
 from .draft import Request, Steering
 from .drafting import make
-from .execute import content_of, counted
-from .files import Kind, open_source, sink_of, write
+from .ends import Copied, Progress, check_target, opened, write_content
+from .execute import content_of
+from .files import sink_of
 from .plan import Plan
 from .provenance import undo
-
-Progress = Callable[[int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Copied:
-    """What a copy wrote.
-
-    Attributes:
-        tensors: Number of tensors, under every name that the file holds.
-        nbytes: Their decoded bytes.
-        repeated: How many of them are tied in the source, and written again because the file cannot hold those ties.
-        notes: What a user should know: how the source was read, and what else the file cannot tell.
-    """
-
-    tensors: int
-    nbytes: int
-    repeated: int = 0
-    notes: tuple[str, ...] = ()
 
 
 def plan(
@@ -69,10 +47,10 @@ def plan(
     """
     sink = None if target is None else sink_of(target)
     request = Request(to=to, sink=sink, **steering)
-    with _opened(source) as held:
+    with opened(source) as held:
         if template is None:
             return _planned(held, request)
-        with _opened(template) as model:
+        with opened(template) as model:
             return _planned(held, replace(request, template=model))
 
 
@@ -124,11 +102,11 @@ def convert(
         FormatError: When a file cannot be understood, or cannot hold the result.
         OSError: From the file system.
     """
-    kind = _check_target(source, target)
-    with _opened(source) as held:
+    kind = check_target(source, target)
+    with opened(source) as held:
         made = plan(held, to=to, template=template, target=target, **steering)
         saving = Saving(codec=codec, durable=durable, origin=os.fspath(source), max_shard_bytes=max_shard_bytes)
-        _write(content_of(made, held, recorded=kind.records), kind, target, saving, progress, total)
+        write_content(content_of(made, held, recorded=kind.records), kind, target, saving, progress, total)
     return made
 
 
@@ -157,47 +135,8 @@ def copy(
         FormatError: When the source cannot be understood, or the target cannot hold it.
         OSError: From the file system.
     """
-    kind = _check_target(source, target)
-    with _opened(source) as held:
+    kind = check_target(source, target)
+    with opened(source) as held:
         saving = Saving(codec=codec, durable=durable, origin=os.fspath(source), max_shard_bytes=max_shard_bytes)
-        done = _write(whole(held), kind, target, saving, progress, total)
+        done = write_content(whole(held), kind, target, saving, progress, total)
         return replace(done, notes=(*held.notes, *done.notes))
-
-
-def _write(
-    content: Content,
-    kind: Kind,
-    target: PathLike,
-    saving: Saving,
-    progress: Progress | None,
-    total: Progress | None,
-) -> Copied:
-    """Write, and say what: in a file without ties a tied tensor counts under each of its names."""
-    once = [entry for entry in content.entries if isinstance(entry, TensorInfo)]
-    written = [info for info, _ in untied(content.entries, kind.spells_out)]
-    lost = tuple(f"{kind.name}: {line}" for line in kind.losses(content)) if kind.losses else ()
-    done = Copied(len(written), sum(info.nbytes for info in written), len(written) - len(once), lost)
-    if total is not None:
-        total(done.nbytes)
-    write(counted(content, progress), target, saving)
-    return done
-
-
-def _check_target(source: PathLike, target: PathLike) -> Kind:
-    """The kind of the target; FORMAT when it is the source itself or its suffix is not known."""
-    kind = sink_of(target)
-    if os.path.exists(target) and os.path.exists(source) and os.path.samefile(source, target):
-        raise FormatError("FORMAT", f"{os.fspath(target)} is the source itself; give the result another name")
-    return kind
-
-
-@contextlib.contextmanager
-def _opened(source: PathLike | Source) -> Iterator[Source]:
-    if not isinstance(source, (str, os.PathLike)):
-        yield source
-        return
-    opened = open_source(source)
-    try:
-        yield opened
-    finally:
-        opened.close()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .loading import load_tree as load_tree
     from .loading import open as open
     from .reader import Reader as Reader
+    from .saving import save as save
+    from .saving import save_file as save_file
     from .slices import Slice as Slice
     from .tree import Alias as Alias
     from .tree import Branch as Branch
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from .verification import Verified as Verified
     from .verification import verify as verify
     from .writer import Writer as Writer
-    from .writer import save as save
-    from .writer import save_file as save_file
 
 __version__ = "0.1.0"
 
@@ -50,8 +50,8 @@ _FACE = {
     "load_file": "loading",
     "load_tree": "loading",
     "open": "loading",
-    "save": "writer",
-    "save_file": "writer",
+    "save": "saving",
+    "save_file": "saving",
     "verify": "verification",
 }
 __all__ = [*_FACE, "__version__"]

@@ -18,7 +18,7 @@ bands tree container codecs
 columns structure index
 atomic containers slices
 writer reader
-loading
+loading saving
 verification
 __init__
 """

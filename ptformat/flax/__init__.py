@@ -26,7 +26,8 @@ from flax import nnx
 
 from ..atomic import PathLike
 from ..reader import Reader, map_file
-from ..writer import Options, Writer, put, to_bytes
+from ..saving import Options, put, to_bytes
+from ..writer import Writer
 from . import arrays, modules, placing
 from .placing import Kept, Loaded, Module
 from .restoring import restore

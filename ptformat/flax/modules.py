@@ -15,8 +15,9 @@ from .. import attrs, paths
 from ..atomic import PathLike
 from ..errors import several
 from ..reader import Reader, map_file
+from ..saving import Options, put
 from ..tree import Node
-from ..writer import Options, Writer, put
+from ..writer import Writer
 from .arrays import LINEN, Facts, arrays, entries, unboxed
 from .fitting import described, headline, misfits
 from .kinds import LINEN_KINDS as KINDS

@@ -16,8 +16,9 @@ from ..atomic import PathLike
 from ..dtypes import BY_NAME
 from ..errors import several
 from ..reader import Reader, map_file
+from ..saving import Options, put
 from ..tree import Alias, Node, TensorInfo, Value
-from ..writer import Options, Writer, put
+from ..writer import Writer
 from . import states
 from .arrays import NNX, Facts, arrays, entries, unboxed
 from .fitting import described, headline, misfits, stored

@@ -19,7 +19,8 @@ except ModuleNotFoundError as error:
 from .. import containers
 from ..atomic import PathLike
 from ..reader import Reader, map_file
-from ..writer import Options, Writer, put, to_bytes
+from ..saving import Options, put, to_bytes
+from ..writer import Writer
 from . import tensors, versions
 from .loading import load_model
 from .modules import save_model

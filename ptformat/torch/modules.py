@@ -13,8 +13,9 @@ from .. import attrs, paths
 from ..atomic import PathLike
 from ..dtypes import Array
 from ..errors import FormatError
+from ..saving import Options, put
 from ..tree import Alias, Entry, Node, TensorInfo
-from ..writer import Options, Writer, put
+from ..writer import Writer
 from . import tensors, versions, wrappers
 
 GRADIENTS = "grad"
