@@ -100,6 +100,12 @@ class Tensor:
         return [(n, 0 if n == 1 else stride) for n, stride in zip(self.shape, self.strides, strict=True)]
 
     @property
+    def span(self) -> tuple[int, int]:
+        """First byte in its storage, and the end of the last; of a tensor with elements."""
+        last = sum((n - 1) * stride for n, stride in self.axes)
+        return self.start, self.start + (last + 1) * BY_NAME[self.dtype].numpy.itemsize
+
+    @property
     def identity(self) -> tuple[Any, ...]:
         """Equal for two tensors that are one, up to the order of the axes (spec section 3.4)."""
         return id(self.storage), self.start, self.dtype, tuple(sorted(self.axes))
@@ -119,8 +125,7 @@ class Tensor:
         """What the tree says of it: SHAPE where it is too large, EXTENT where it reaches beyond its storage."""
         info = TensorInfo(path, self.dtype, self.shape)
         check_shape(info)
-        last = sum((n - 1) * stride for n, stride in self.axes)
-        end = self.start + (last + 1) * BY_NAME[self.dtype].numpy.itemsize if info.count else 0
+        end = self.span[1] if info.count else 0
         if end > self.storage.nbytes:
             what = f"needs {end} bytes of storage {self.storage.key!r}, which has {self.storage.nbytes}"
             raise FormatError("EXTENT", f"tensor {path!r}: {self.dtype} {self.shape} {what}", path=path)

@@ -44,7 +44,6 @@ class TorchSource:
     """What `torch.save` wrote: tensors are views of the map, with their offsets and strides."""
 
     kind = "torch"
-    notes: Sequence[str] = ()
 
     def __init__(self, path: PathLike) -> None:
         self.name = os.fspath(path)
@@ -52,6 +51,7 @@ class TorchSource:
         self.header = Header(convention="torch")
         self._held = Tree(tree, os.path.getsize(path))
         self.entries = self._held.entries
+        self.notes: Sequence[str] = self._held.notes()
 
     def array(self, path: str) -> Array:
         """A view; numbers of the other byte order are gathered."""
@@ -86,6 +86,22 @@ class Tree:
                 self.entries.append(entry)
         except RecursionError:
             raise FormatError("PATH", "containers are nested too deeply") from None
+
+    def notes(self) -> list[str]:
+        """A line where views of one storage overlap and are no ties: each is read as a tensor of its own."""
+        spans = sorted(
+            (id(tensor.storage), *tensor.span, path) for path, tensor in self.tensors.items() if 0 not in tensor.shape
+        )
+        shared: dict[str, None] = {}
+        last: tuple[int, int, str] = (0, 0, "")  # storage, end, path of what reaches furthest so far
+        for storage, start, end, path in spans:
+            if storage == last[0] and start < last[1]:
+                shared |= {last[2]: None, path: None}
+            last = (storage, end, path) if storage != last[0] or end > last[1] else last
+        if not shared:
+            return []
+        names = ", ".join([*sorted(shared)[:2], *["…"] * (len(shared) > 2)])
+        return [f"{len(shared)} tensors share memory without being ties, and become copies: {names}"]
 
     def _leaf(self, leaf: Any, path: str) -> Any:
         if type(leaf) is not Tensor:

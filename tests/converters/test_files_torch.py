@@ -680,3 +680,13 @@ def test_minilm_there_and_back(zipped: bool, tmp_path: Path) -> None:
     for entry in right.entries:
         if isinstance(entry, TensorInfo):
             assert same(left.array(entry.path), right.array(entry.path))
+
+
+def test_views_that_overlap_are_told(tmp_path):
+    whole = torch.arange(12.0)
+    tree = {"a": whole[:8], "b": whole[4:], "c": whole[8:].clone(), "d": torch.zeros(0), "tie": whole[:8]}
+    torch.save(tree, tmp_path / "views.pt")
+    source = open_source(tmp_path / "views.pt")
+    assert list(source.notes) == ["2 tensors share memory without being ties, and become copies: a, b"]
+    torch.save({"a": whole[:4], "b": whole[4:], "t": whole[:4]}, tmp_path / "apart.pt")
+    assert list(open_source(tmp_path / "apart.pt").notes) == []
