@@ -102,7 +102,7 @@ class _ByStyle:
     def loose(self, leaf: Leaf) -> None:
         """A leaf of no kind: a parameter keeps its layout under its module's name, a buffer stands aside."""
         draft = self.draft
-        if what := draft.table.unsupported.get(leaf.name):
+        if what := draft.ruleless(leaf):
             draft.problem("unsupported", leaf.path, f"{draft.of(leaf)} belongs to {what}: there is no rule for it yet")
             return
         perm = identity(len(leaf.shape))

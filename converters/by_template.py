@@ -92,7 +92,7 @@ class _ByTemplate:
         decision = Decision((), "of no kind, as it is")
         for left, right in matching.pairs.items():
             leaf = mine[left]
-            if what := self.draft.table.unsupported.get(leaf.name):
+            if what := self.draft.ruleless(leaf):
                 text = f"{self.draft.of(leaf)} belongs to {what}: there is no rule for it yet"
                 self.draft.problem("unsupported", leaf.path, text)
             self.into(leaf, theirs[right], identity(len(leaf.shape)), None, None, decision, "")

@@ -122,6 +122,13 @@ class Draft:
         """A leaf with its shape."""
         return f"{self.shown(leaf.path)} {leaf.shape}"
 
+    def ruleless(self, leaf: Leaf) -> str | None:
+        """What a leaf of no kind belongs to for which there is no rule, or None."""
+        module = self.survey.modules.get(leaf.module)
+        if leaf.name in ("mean", "var") and module and (leaf.collection, "scale") in module.leaves:
+            return "a batch norm whose statistics stand among its parameters, as nnx keeps them"
+        return self.table.unsupported.get(leaf.name)
+
     def problem(self, kind: str, path: str, text: str) -> None:
         """Note what is wrong, once."""
         found = Problem(kind, path, text)

@@ -44,6 +44,11 @@ def make(source: Source, request: Request) -> Plan:
 
 def _origin(source: Source, to: str) -> str:
     origin = convention_of(source.entries, CONVENTIONS, source.header.convention)
+    if origin is None and source.header.convention:
+        text = (
+            f"{source.name} is recorded as {source.header.convention}, for which there is no table yet (torch, linen)"
+        )
+        raise ConversionError([Problem("unsupported", source.name, text)])
     if origin is None:
         text = f"{source.name}: neither recorded nor plain from the leaf names whose layout this is (torch, linen)"
         raise ConversionError([Problem("ambiguous", source.name, text)])

@@ -290,10 +290,12 @@ def _rival(module: Module, convention: Convention, kinds: tuple[str, ...], word:
 
 
 def convention_of(entries: Sequence[Entry], tables: Mapping[str, Convention], recorded: str | None) -> str | None:
-    """Whose names a tree has: as recorded, or by leaf names that only one framework has; None when none or both."""
-    for name, table in tables.items():
-        if table.name == recorded:
-            return name
+    """Whose names a tree has: as recorded, or by leaf names that only one framework has.
+
+    None when none or both have them, and when a convention is recorded that has no table.
+    """
+    if recorded is not None:
+        return next((name for name, table in tables.items() if table.name == recorded), None)
     last = {paths.parse(entry.path)[-1] for entry in entries if isinstance(entry, (TensorInfo, Alias)) and entry.path}
     only: dict[str, set[str]] = {}
     for name, table in tables.items():

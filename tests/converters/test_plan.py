@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.torch
 from nets import deck
@@ -472,3 +473,25 @@ def test_permutations() -> None:
     assert identity(3) == (0, 1, 2)
     assert inverse((2, 0, 1)) == (1, 2, 0)
     assert compose((2, 0, 1), (1, 2, 0)) == (0, 1, 2)
+
+
+def test_a_recorded_convention_without_a_table(tmp_path: Path) -> None:
+    tree = {"fc": {"kernel": np.zeros((4, 8), np.float32), "bias": np.zeros(8, np.float32)}}
+    ptformat.save_file(tree, tmp_path / "x.ptf", convention="flax.nnx")
+    with pytest.raises(ConversionError) as caught:
+        plan(tmp_path / "x.ptf", to="torch")
+    (problem,) = caught.value.problems
+    assert problem.kind == "unsupported"
+    assert "is recorded as flax.nnx, for which there is no table yet (torch, linen)" in problem.text
+
+
+def test_statistics_among_parameters_are_not_taken_for_parameters(tmp_path: Path) -> None:
+    arrays = {name: np.zeros(8, np.float32) for name in ("scale", "bias", "mean", "var")}
+    ptformat.save_file({"bn": arrays, "mean": np.zeros(2, np.float32)}, tmp_path / "x.ptf")
+    with pytest.raises(ConversionError) as caught:
+        plan(tmp_path / "x.ptf", to="torch")
+    assert [(problem.kind, problem.path) for problem in caught.value.problems] == [
+        ("unsupported", "bn.mean"),
+        ("unsupported", "bn.var"),
+    ]
+    assert "a batch norm whose statistics stand among its parameters, as nnx keeps them" in str(caught.value)
