@@ -54,6 +54,10 @@ class FormatError(ValueError):
         return _rebuild, (self.code, self.message, self.path, self.problems)
 
 
+class MissingPackage(ImportError):
+    """An optional package that is not installed; the message says how to install it."""
+
+
 def _rebuild(code: str, message: str, path: str | None, problems: tuple[str, ...]) -> FormatError:
     return FormatError(code, message, path=path, problems=problems)
 

@@ -533,4 +533,7 @@ def test_without_jax_or_flax_the_error_says_what_to_install(missing: str) -> Non
     program = f"import sys; sys.modules[{missing!r}] = None; import ptformat.flax"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "ImportError: ptformat.flax needs jax and flax: pip install 'ptformat[flax]'"
+    assert (
+        done.stderr.splitlines()[-1]
+        == "ptformat.errors.MissingPackage: ptformat.flax needs jax and flax: pip install 'ptformat[flax]'"
+    )

@@ -479,4 +479,7 @@ def test_without_torch_the_error_says_what_to_install() -> None:
     program = "import sys; sys.modules['torch'] = None; import ptformat.torch"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "ImportError: ptformat.torch needs torch: pip install 'ptformat[torch]'"
+    assert (
+        done.stderr.splitlines()[-1]
+        == "ptformat.errors.MissingPackage: ptformat.torch needs torch: pip install 'ptformat[torch]'"
+    )

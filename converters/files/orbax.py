@@ -22,7 +22,7 @@ from ptformat.bands import byte_pieces
 from ptformat.columns import Header
 from ptformat.containers import flatten
 from ptformat.dtypes import Array
-from ptformat.errors import FormatError
+from ptformat.errors import FormatError, MissingPackage
 from ptformat.tree import Entry, TensorInfo
 
 from ..content import Pieces, check_shape
@@ -63,7 +63,7 @@ def tensorstore() -> Any:
         import tensorstore as ts
     except ImportError as error:
         what = "an orbax checkpoint needs orbax-checkpoint and tensorstore: pip install 'ptformat[orbax]'"
-        raise ImportError(what) from error
+        raise MissingPackage(what) from error
     return ts
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import click
 
-from ..errors import FormatError
+from ..errors import FormatError, MissingPackage
 
 
 class Failure(Exception):
@@ -33,6 +33,8 @@ def about(path: str) -> Iterator[None]:
     except FormatError as error:
         first, *rest = error.message.split("\n")  # several problems: a head and a line for each
         raise Failure(f"{path}: {error.code}: {first}", *(line.strip() for line in rest)) from error
+    except MissingPackage as error:
+        raise Failure(f"{path}: {error}") from error
     except OSError as error:
         if error.errno is not None and error.filename is None and error.errno != errno.EPIPE:
             error.filename = path

@@ -15,11 +15,13 @@ import os
 from collections.abc import Mapping
 from typing import Any, Unpack, overload
 
+from ..errors import MissingPackage
+
 try:
     import flax  # noqa: F401
     import jax  # noqa: F401
 except ModuleNotFoundError as error:
-    raise ImportError("ptformat.flax needs jax and flax: pip install 'ptformat[flax]'", name=error.name) from error
+    raise MissingPackage("ptformat.flax needs jax and flax: pip install 'ptformat[flax]'", name=error.name) from error
 
 from flax import linen as nn
 from flax import nnx

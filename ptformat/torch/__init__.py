@@ -11,10 +11,12 @@ from __future__ import annotations
 import os
 from typing import Any, Unpack
 
+from ..errors import MissingPackage
+
 try:
     import torch  # noqa: F401
 except ModuleNotFoundError as error:
-    raise ImportError("ptformat.torch needs torch: pip install 'ptformat[torch]'", name="torch") from error
+    raise MissingPackage("ptformat.torch needs torch: pip install 'ptformat[torch]'", name="torch") from error
 
 from .. import containers
 from ..atomic import PathLike

@@ -187,3 +187,12 @@ def test_exit_codes_and_one_line_of_error(origin: Path, tmp_path: Path) -> None:
         assert done.returncode == code, args
         assert "Traceback" not in done.stderr + done.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cut.ptf", "model.safetensors"]
+
+
+def test_a_missing_package_is_one_line_with_the_command_that_installs_it(origin: Path, tmp_path: Path) -> None:
+    done = spawn("convert", origin, tmp_path / "x.orbax")
+    assert (done.returncode, done.stdout) == (1, "")
+    what = "an orbax checkpoint needs orbax-checkpoint and tensorstore: pip install 'ptformat[orbax]'"
+    assert done.stderr == f"ptformat: {origin}: {what}\n"
+    assert not (tmp_path / "x.orbax").exists()
+    assert not list(tmp_path.glob(".*"))
