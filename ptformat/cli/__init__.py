@@ -105,7 +105,8 @@ def _discard_output() -> None:
 def commands(context: click.Context) -> None:
     """Parameters of neural networks: one file of no framework, and the way between torch and Flax.
 
-    Files are told apart by their content when read and by their name when written: .ptf, .safetensors, .msgpack.
+    Files are told apart by their content when read and by their name when written: .ptf, .safetensors, .pt, .pth, .bin,
+    .msgpack, .npz, .orbax; a name without a suffix is a Hugging Face directory.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
