@@ -12,7 +12,7 @@ import numpy as np
 
 from ptformat import structure
 from ptformat.atomic import PathLike
-from ptformat.bands import byte_pieces
+from ptformat.bands import byte_pieces, regrouped
 from ptformat.columns import Header, columns_of
 from ptformat.dtypes import BY_NAME, named
 from ptformat.errors import FormatError
@@ -20,7 +20,6 @@ from ptformat.tree import Alias, Entry, TensorInfo
 
 from .casting import Cast, cast_pieces
 from .content import MAX_SHARD_BYTES, Content, Pieces, Saving, Source, moved
-from .elements import blocks
 from .ends import check_target, opened, write_content
 from .problems import ConversionError, Problem
 from .reshape import Leaves, Shared, emitted
@@ -182,7 +181,7 @@ def _tie(leaves: Leaves, asked: _Changes, source: Source) -> None:
 def _unequal(source: Source, a: Shared, b: Shared) -> int:
     """One more than the first byte in which two tensors differ; 0 where they are equal."""
     size, at = 2**22, 0
-    streams = (blocks(moved(source, each.info.path, each.info.dtype, each.perm), size) for each in (a, b))
+    streams = (regrouped(moved(source, each.info.path, each.info.dtype, each.perm), size) for each in (a, b))
     for left, right in zip(*streams, strict=True):
         differs = np.frombuffer(left, np.uint8) != np.frombuffer(right, np.uint8)
         if differs.any():

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ptformat.bands import regrouped
 from ptformat.dtypes import Array, named, unpack
 from ptformat.errors import FormatError
 from ptformat.tree import TensorInfo
@@ -31,7 +32,7 @@ def elements(pieces: Iterable[Any], info: TensorInfo, step: int = STEP) -> Itera
     dtype = named(info.dtype)
     left = info.count
     held = 0
-    for block in blocks(pieces, step * dtype.bits // 8):
+    for block in regrouped(pieces, step * dtype.bits // 8):
         held += len(block)
         count = min(left, step)
         if len(block) != dtype.nbytes(count):
@@ -41,27 +42,6 @@ def elements(pieces: Iterable[Any], info: TensorInfo, step: int = STEP) -> Itera
     if left or held != info.nbytes:
         what = f"{info.dtype} {info.shape} needs {info.nbytes} bytes"
         raise FormatError("EXTENT", f"tensor {info.path!r}: {what}, the file gives others", path=info.path)
-
-
-def blocks(pieces: Iterable[Any], size: int) -> Iterator[memoryview]:
-    """The same bytes in blocks of `size`, the last one shorter; what need not be moved is not copied."""
-    rest = bytearray()
-    for piece in pieces:
-        view = memoryview(piece).cast("B")
-        if rest:
-            taken = size - len(rest)
-            rest += view[:taken]
-            view = view[taken:]
-            if len(rest) < size:
-                continue
-            yield memoryview(rest)
-            rest = bytearray()
-        whole = len(view) // size * size
-        for at in range(0, whole, size):
-            yield view[at : at + size]
-        rest = bytearray(view[whole:])
-    if rest:
-        yield memoryview(rest)
 
 
 def numbers(band: Array) -> Array:

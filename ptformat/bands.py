@@ -1,8 +1,9 @@
-"""An array's elements in logical (C) order, a bounded piece at a time."""
+"""An array's elements in logical (C) order, and any bytes, a bounded piece at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -52,3 +53,27 @@ def byte_pieces(array: Array, dtype: DType, limit: int = BAND_BYTES) -> Iterator
         if band.dtype != dtype.numpy:  # the other byte order
             band = band.astype(dtype.numpy)
         yield pack(band, dtype).data
+
+
+def regrouped(pieces: Iterable[Any], size: int) -> Iterator[memoryview]:
+    """The bytes of buffers in blocks of exactly `size`, the last one shorter; copied only across a boundary."""
+    held = bytearray()
+    for piece in pieces:
+        view = memoryview(piece)
+        if not view.nbytes:
+            continue
+        view = view.cast("B")
+        if held:
+            missing = size - len(held)
+            held += view[:missing]
+            view = view[missing:]
+            if len(held) < size:
+                continue
+            yield memoryview(held)
+            held = bytearray()
+        whole = len(view) - len(view) % size
+        for start in range(0, whole, size):
+            yield view[start : start + size]
+        held += view[whole:]
+    if held:
+        yield memoryview(held)

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import dtypes, paths
 from .atomic import AtomicFile, PathLike
-from .bands import byte_pieces
+from .bands import byte_pieces, regrouped
 from .codecs import MODULES, PLANES, RAW, THREADS, ZSTD, choose, planes, zstd
 from .columns import Header, columns_of
 from .container import FLAG_ZSTD_INDEX, FRAME_BYTES, PREAMBLE, Trailer, align, checksum
@@ -140,7 +140,7 @@ class Writer:
         self._add(info)
         try:
             self._pad(align(self._position, nbytes))
-            chunks = _checked(info, dtype, nbytes, _regroup(pieces, self._chunk))
+            chunks = _checked(info, dtype, nbytes, regrouped(pieces, self._chunk))
             for codec, stored in self._encoded(chunks, dtype, nbytes >= POOL_BYTES):
                 self._chunks.append((codec, len(stored), checksum(stored)))
                 self._put(stored)
@@ -333,27 +333,3 @@ def _checked(info: TensorInfo, dtype: DType, nbytes: int, chunks: Iterator[memor
     if put != nbytes:
         what = f"{info.dtype} {info.shape} needs {nbytes} bytes, the pieces hold {put}"
         raise FormatError("CHUNK", f"tensor {info.path!r}: {what}", path=info.path)
-
-
-def _regroup(pieces: Iterable[Piece], size: int) -> Iterator[memoryview]:
-    """The bytes of the pieces in chunks of exactly `size`, the last one shorter; copied only across a boundary."""
-    held = bytearray()
-    for piece in pieces:
-        view = memoryview(piece)
-        if not view.nbytes:
-            continue
-        view = view.cast("B")
-        if held:
-            missing = size - len(held)
-            held += view[:missing]
-            view = view[missing:]
-            if len(held) < size:
-                continue
-            yield memoryview(held)
-            held = bytearray()
-        whole = len(view) - len(view) % size
-        for start in range(0, whole, size):
-            yield view[start : start + size]
-        held += view[whole:]
-    if held:
-        yield memoryview(held)

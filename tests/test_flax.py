@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
+from checks import entries, raised
 from flax import linen as nn
 from flax.core import FrozenDict, freeze
 from flax.core.meta import AxisMetadata
@@ -30,18 +30,6 @@ WIDE = ["int64", "uint64", "float64", "complex128"]
 def trip(tree: Any, tmp_path: Path, **options: Any) -> Any:
     save_file(tree, tmp_path / "x.ptf", **options)
     return load_file(tmp_path / "x.ptf")
-
-
-def entries(path: Path) -> dict[str, Any]:
-    with ptformat.open(path) as file:
-        return {entry.path: entry for entry in file.entries}
-
-
-def raised(code: str, call: Callable[[], Any]) -> ptformat.FormatError:
-    with pytest.raises(ptformat.FormatError) as caught:
-        call()
-    assert caught.value.code == code
-    return caught.value
 
 
 def assert_same(a: Any, b: Any) -> None:

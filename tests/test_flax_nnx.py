@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import ml_dtypes
 import numpy as np
 import optax
 import pytest
+from checks import entries, raised
 from flax import nnx
 from jax.sharding import PartitionSpec
 
@@ -21,18 +21,6 @@ import ptformat.reader
 from ptformat.flax import load, load_file, load_model, save, save_file, save_model
 from ptformat.flax.kinds import LINEN_KINDS, NNX_KINDS
 from ptformat.flax.states import VARIABLES
-
-
-def entries(path: Path) -> dict[str, Any]:
-    with ptformat.open(path) as file:
-        return {entry.path: entry for entry in file.entries}
-
-
-def raised(code: str, call: Callable[[], Any]) -> ptformat.FormatError:
-    with pytest.raises(ptformat.FormatError) as caught:
-        call()
-    assert caught.value.code == code
-    return caught.value
 
 
 def bits(leaf: Any) -> tuple[str, tuple[int, ...], bytes]:

@@ -10,8 +10,9 @@ from cli_files import deck_ptf
 from sources import bits
 
 import ptformat
+from ptformat.bands import regrouped
 from ptformat.converters import Measured, Odd, Statistics, copy, diff, edit, statistics
-from ptformat.converters.elements import STEP, blocks, elements
+from ptformat.converters.elements import STEP, elements
 from ptformat.dtypes import BY_NAME
 from ptformat.errors import FormatError
 from ptformat.tree import TensorInfo
@@ -197,7 +198,7 @@ def test_pieces_may_be_cut_anywhere(name: str, cut: int) -> None:
     data = bytes(np.random.default_rng(0).integers(0, 256, 240, np.uint8))
     info = TensorInfo("w", name, (240 * 8 // BY_NAME[name].bits,))
     pieces = [data[at : at + cut] for at in range(0, 240, cut)]
-    assert b"".join(bytes(block) for block in blocks(pieces, 7)) == data
+    assert b"".join(bytes(block) for block in regrouped(pieces, 7)) == data
     whole = np.concatenate(list(elements(iter(pieces), info, step=8)))
     assert whole.tobytes() == np.concatenate(list(elements([data], info))).tobytes()
     for wrong in ([data[:-1]], [data, b"\\0"], []):

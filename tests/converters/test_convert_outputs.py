@@ -82,14 +82,19 @@ def test_a_module_through_ptf_to_linen(name: str, tmp_path: Path) -> None:
     assert jax.tree.map(np.shape, variables) == TREES.get(name, shapes)
 
 
+def save_bare(name: str, module: torch.nn.Module, path: Path) -> None:
+    """The state dict alone, without what repeats a shared layer."""
+    state = {key: tensor.clone() for key, tensor in module.state_dict().items()}
+    if name == "shared":
+        del state["4.weight"], state["4.bias"]
+    safetensors.torch.save_file(state, path, metadata={"format": "pt"})
+
+
 @pytest.mark.parametrize("name", PAIRS)
 def test_a_bare_state_dict_with_kinds_to_linen(name: str, tmp_path: Path) -> None:
     pair = PAIRS[name]
     module = pair.make_torch()
-    state = {key: tensor.clone() for key, tensor in module.state_dict().items()}
-    if name == "shared":
-        del state["4.weight"], state["4.bias"]
-    safetensors.torch.save_file(state, tmp_path / "a.safetensors", metadata={"format": "pt"})
+    save_bare(name, module, tmp_path / "a.safetensors")
     kinds = KINDS.get(name, [])
     convert(tmp_path / "a.safetensors", tmp_path / "b.msgpack", to="linen", kinds=kinds, strict=True, durable=False)
     close(run_linen(pair, restored(tmp_path / "b.msgpack")), run_torch(pair, module), BOUNDS.get(name, 1e-6))
@@ -99,10 +104,7 @@ def test_a_bare_state_dict_with_kinds_to_linen(name: str, tmp_path: Path) -> Non
 def test_a_bare_state_dict_with_a_template_to_linen(name: str, tmp_path: Path) -> None:
     pair = PAIRS[name]
     module = pair.make_torch()
-    state = {key: tensor.clone() for key, tensor in module.state_dict().items()}
-    if name == "shared":
-        del state["4.weight"], state["4.bias"]
-    safetensors.torch.save_file(state, tmp_path / "a.safetensors", metadata={"format": "pt"})
+    save_bare(name, module, tmp_path / "a.safetensors")
     (tmp_path / "t.msgpack").write_bytes(flax.serialization.to_bytes(initialised(pair)))
     convert(
         tmp_path / "a.safetensors",
