@@ -1,22 +1,32 @@
 """The tables: neutral kinds, and how each framework keeps them."""
 
+from .axes import SPATIAL, Axes, Sizes, parse, spelled
 from .linen import LINEN
-from .neutral import ESSENTIAL, KINDS, RIVALS, Axes, Convention, Slot, spelled
+from .neutral import DECLARED, ESSENTIAL, KINDS, RIVALS, USUAL, Convention, Form, Slot, slot
+from .nnx import NNX
 from .torch import TORCH
 
-CONVENTIONS = {"torch": TORCH, "linen": LINEN}  # by the name the user gives
+CONVENTIONS = {"torch": TORCH, "linen": LINEN, "nnx": NNX}  # by the name the user gives
 BY_RECORDED = {convention.name: convention for convention in CONVENTIONS.values()}  # by the name in a file
 
 __all__ = [
     "BY_RECORDED",
     "CONVENTIONS",
+    "DECLARED",
     "ESSENTIAL",
     "KINDS",
     "LINEN",
+    "NNX",
     "RIVALS",
+    "SPATIAL",
     "TORCH",
+    "USUAL",
     "Axes",
     "Convention",
+    "Form",
+    "Sizes",
     "Slot",
+    "parse",
+    "slot",
     "spelled",
 ]

@@ -1,4 +1,4 @@
-"""Neutral module kinds: their parameters and what each axis means (spec/conventions-1.0.md).
+"""Neutral module kinds: their parameters and what each axis means (spec/conventions-1.0.md); what a framework's table says.
 
 A framework's table says under which name and in which order of axes it keeps each parameter; a conversion goes from
 table to table through these names.
@@ -6,95 +6,209 @@ table to table through these names.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-SPATIAL = "spatial"  # stands for one to three axes
-SPATIAL_AXES: dict[int, tuple[str, ...]] = {1: ("x",), 2: ("y", "x"), 3: ("z", "y", "x")}
+from .axes import ANY, SPATIAL, Axes, parse
 
-Axes = tuple[str, ...]
+_NORM: dict[str, Axes] = {"scale": ("features",), "bias": ("features",)}
+_STATISTICS: dict[str, Axes] = {"mean": ("features",), "var": ("features",), "count": ()}
+_LINEAR: dict[str, Axes] = {"weight": ("out", "in"), "bias": ("out",)}
+_CONV: dict[str, Axes] = {"weight": ("out", "in", SPATIAL), "bias": ("out",)}
+_CONV_TRANSPOSE: dict[str, Axes] = {"weight": ("groups", "in", "out", SPATIAL), "bias": ("groups", "out")}
 
-# Kind -> parameter -> axes. The first parameter, or for batch_norm `mean`, makes the kind what it is.
+
+def _gates(gates: str, biases: str) -> dict[str, Axes]:
+    return {
+        **{f"input.{gate}": ("hidden", "in") for gate in gates},
+        **{f"hidden.{gate}": ("hidden", "inner") for gate in gates},
+        **{f"bias.{bias}": ("hidden",) for bias in biases.split()},
+    }
+
+
+# Kind -> parameter -> axes.
 KINDS: dict[str, dict[str, Axes]] = {
-    "linear": {"weight": ("out", "in"), "bias": ("out",)},
+    "linear": _LINEAR,
     "embedding": {"weight": ("num", "features")},
-    "conv": {"weight": ("out", "in", SPATIAL), "bias": ("out",)},
-    "layer_norm": {"scale": ("features",), "bias": ("features",)},
+    "conv": _CONV,
+    "conv_transpose": _CONV_TRANSPOSE,
+    "layer_norm": _NORM,
     "rms_norm": {"scale": ("features",)},
-    "group_norm": {"scale": ("features",), "bias": ("features",)},
-    "batch_norm": {
-        "scale": ("features",),
-        "bias": ("features",),
-        "mean": ("features",),
-        "var": ("features",),
-        "count": (),
+    "group_norm": _NORM,
+    "instance_norm": {**_NORM, **_STATISTICS},
+    "batch_norm": {**_NORM, **_STATISTICS},
+    "layer_norm_spatial": {"scale": ("channels", SPATIAL), "bias": ("channels", SPATIAL)},
+    "layer_norm_axes": {"scale": (ANY,), "bias": (ANY,)},
+    "prelu": {"slope": ()},
+    "prelu_channels": {"slope": ("channels",)},
+    "attention": {
+        "query.weight": ("heads", "dim", "in"),
+        "key.weight": ("kv_heads", "dim", "key_in"),
+        "value.weight": ("kv_heads", "dim", "value_in"),
+        "query.bias": ("heads", "dim"),
+        "key.bias": ("kv_heads", "dim"),
+        "value.bias": ("kv_heads", "dim"),
+        "out.weight": ("out", "heads", "dim"),
+        "out.bias": ("out",),
+        "extra_key": ("features",),
+        "extra_value": ("features",),
     },
+    "lstm": _gates("ifgo", "i f g o"),
+    "gru": _gates("rzn", "r z in hn"),
+    "rnn": {"input": ("hidden", "in"), "hidden": ("hidden", "inner"), "bias": ("hidden",)},
+    "flatten_linear": {"weight": ("out", "channels", SPATIAL), "bias": ("out",)},
+    "weight_norm_linear": {**_LINEAR, "magnitude": ("out",)},
+    "weight_norm_conv": {**_CONV, "magnitude": ("out",)},
+    "weight_norm_conv_transpose": {**_CONV_TRANSPOSE, "magnitude": ("groups", "in")},
+    "embedding_bag": {"weight": ("num", "features")},
+    "bilinear": {"weight": ("out", "in1", "in2"), "bias": ("out",)},
+    "lora_linear": {**_LINEAR, "a": ("rank", "in"), "b": ("out", "rank")},
 }
 # What a module of the kind cannot be without.
-ESSENTIAL: dict[str, tuple[str, ...]] = {
+ESSENTIAL: dict[str, Axes] = {
     **{kind: (next(iter(parameters)),) for kind, parameters in KINDS.items()},
     "batch_norm": ("mean", "var"),
+    "attention": ("query.weight", "key.weight", "value.weight", "out.weight"),
+    **{
+        kind: tuple(name for name in KINDS[kind] if not name.startswith("bias"))
+        for kind in ("lstm", "gru", "rnn", "lora_linear")
+    },
+    **{kind: ("weight", "magnitude") for kind in KINDS if kind.startswith("weight_norm")},
 }
-# Kinds without a rule yet that have the names and shapes of one above: what a guess may get wrong.
-RIVALS: dict[str, str] = {"conv": "conv_transpose", "rms_norm": "prelu"}
+# Kinds that have the names and shapes of another, which is far more common: chosen when they are said to be there or
+# nothing else fits, but told as what else a module may be.
+RIVALS: dict[str, str] = {"conv": "conv_transpose", "rms_norm": "prelu_channels"}
+# Kinds that are never inferred where another kind fits, nor told.
+DECLARED = frozenset(("flatten_linear", "embedding_bag", "bilinear", "layer_norm_axes"))
+# Sizes that equal another, or have a value, unless something says otherwise.
+USUAL: dict[str, Mapping[str, str | int]] = {
+    "attention": {"kv_heads": "heads"},
+    "conv_transpose": {"groups": 1},
+    "weight_norm_conv_transpose": {"groups": 1},
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where a framework keeps one parameter of a kind.
+    """Where a framework keeps a parameter of a kind, or several in one tensor.
 
     Attributes:
-        name: Leaf name.
-        axes: Its axes in the framework's order.
+        name: Leaf name; with dots, the path below the module.
+        holds: Neutral parameters that lie in it, in order.
+        axes: Its axes as a pattern (see `axes`).
         collection: The root it stands under in frameworks that have collections, else empty.
         role: `parameter` or `buffer`.
         fill: The value it gets where the source has none, or None if it must be there; then of type `dtype`.
+        dtype: Of a slot that is filled.
+        flip: Names of axes that run backwards.
+        addends: Those of `holds` that another slot holds too: their sum is the parameter, and back they are zero.
+        scale: Facts whose quotient the parameter is multiplied by, or empty.
+        variable: Class of the Variable in frameworks that have such.
     """
 
     name: str
-    axes: Axes
+    holds: tuple[str, ...]
+    axes: str
     collection: str = ""
     role: str = "parameter"
     fill: int | None = None
     dtype: str | None = None
+    flip: Axes = ()
+    addends: frozenset[str] = frozenset()
+    scale: tuple[str, ...] = ()
+    variable: str = "Param"
+
+    @property
+    def segments(self) -> Axes:
+        """Of the name."""
+        return tuple(self.name.split("."))
+
+    @property
+    def dims(self) -> tuple[Axes, ...]:
+        """The items of its pattern."""
+        return parse(self.axes)
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """One way in which a framework keeps a kind.
+
+    Attributes:
+        slots: In the framework's order.
+        name: Empty for the usual way, else what a user calls it.
+        declared: Whether it is only considered when something says so.
+        refine: Neutral axis -> finer axes that the slots have in its place.
+        when: Facts that must be so for it to be chosen unasked.
+        zero: Parameters for which it has no slot and which are nothing but zero in it.
+        fold: Names of slots with u and v of a spectral norm that is folded into `weight`, and the axis of its rows.
+        classes: Classes that are kept so, exactly.
+    """
+
+    slots: tuple[Slot, ...]
+    name: str = ""
+    declared: bool = False
+    refine: Mapping[str, Axes] = field(default_factory=dict)
+    when: Mapping[str, object] = field(default_factory=dict)
+    zero: Axes = ()
+    fold: tuple[str, str, int] | None = None
+    classes: Axes = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether its tensors stand below the module, in submodules that could be modules by themselves."""
+        return any("." in slot.name for slot in self.slots)
+
+    def holding(self, parameter: str) -> Slot | None:
+        """The first slot of a parameter."""
+        return next((slot for slot in self.slots if parameter in slot.holds), None)
+
+
+@dataclass(frozen=True)
 class Convention:
     """One framework's table.
 
     Attributes:
         name: As it stands in a file's index.
         separator: What its users write between the segments of a path.
-        slots: Kind -> neutral parameter -> slot.
+        forms: Kind -> the forms it is kept in; as a target, the first that fits is taken.
         namespace: Classes whose name begins so are the framework's own: without a kind, they have no rule.
         collections: Roots of a tree that are no part of a module's path.
         home: The collection of parameters that belong to no kind.
         unsupported: Leaf names that show a layer without a rule, and what it is.
+        facts: Recorded attribute -> the fact or size it is.
+        integers: Whether numbers among the segments are integers.
     """
 
     name: str
     separator: str
-    slots: Mapping[str, Mapping[str, Slot]]
+    forms: Mapping[str, tuple[Form, ...]]
     namespace: str
-    unsupported: Mapping[str, str]
-    collections: tuple[str, ...] = ()
+    unsupported: Mapping[str, str] = field(default_factory=dict)
+    collections: Axes = ()
     home: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    integers: bool = False
 
-    def owners(self, collection: str, name: str) -> dict[str, str]:
-        """Kind -> neutral parameter of every kind that has a leaf of that name in that collection."""
-        return {
-            kind: parameter
-            for kind, slots in self.slots.items()
-            for parameter, slot in slots.items()
-            if (slot.collection, slot.name) == (collection, name)
-        }
+    @functools.cached_property
+    def names(self) -> frozenset[tuple[str, str]]:
+        """(collection, name) of every slot of one segment."""
+        return frozenset(
+            (slot.collection, slot.name)
+            for forms in self.forms.values()
+            for form in forms
+            for slot in form.slots
+            if "." not in slot.name
+        )
+
+    @functools.cached_property
+    def leaf_names(self) -> frozenset[str]:
+        """The last segment of every slot's name."""
+        return frozenset(slot.segments[-1] for forms in self.forms.values() for form in forms for slot in form.slots)
 
 
-def spelled(axes: Axes, rank: int) -> Axes | None:
-    """The axes with `spatial` spelled out for a tensor of that rank; None where the rank does not fit."""
-    if SPATIAL not in axes:
-        return axes if len(axes) == rank else None
-    spatial = SPATIAL_AXES.get(rank - len(axes) + 1)
-    at = axes.index(SPATIAL)
-    return None if spatial is None else axes[:at] + spatial + axes[at + 1 :]
+def slot(name: str, holds: str, axes: str, **facts: object) -> Slot:
+    """A slot from text: `holds` has parameters separated by spaces, a `+` before each that is an addend."""
+    words = holds.split()
+    addends = frozenset(word[1:] for word in words if word.startswith("+"))
+    return Slot(name, tuple(word.removeprefix("+") for word in words), axes, addends=addends, **facts)  # type: ignore[arg-type]
