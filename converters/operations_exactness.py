@@ -69,7 +69,7 @@ def _holds(source: str, target: str) -> bool:
         return (source, target) in _WIDER
     bits = np.arange(2 if source == "bool" else 2**old.bits).astype(f"<u{old.numpy.itemsize}").view(old.numpy)
     with np.errstate(all="ignore"):
-        before = bits.astype(np.float64)
-        after = converted(bits if old.floating else before, target).astype(np.float64)
+        before = bits.astype(np.float32)  # has all values of 16 bits and fewer
+        after = converted(before, target).astype(np.float64)
     same = (before == after) & (np.signbit(before) == np.signbit(after))
     return bool((same | (np.isnan(before) & np.isnan(after))).all())

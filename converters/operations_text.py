@@ -11,7 +11,6 @@ from .operations_nodes import (
     Deinterleave,
     Fill,
     Flip,
-    Fold,
     Given,
     Index,
     Interleave,
