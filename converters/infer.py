@@ -9,10 +9,14 @@ from fnmatch import fnmatchcase
 
 from ptformat import paths
 from ptformat.paths import Segments
-from ptformat.tree import Alias, Entry, Node, TensorInfo, Value
+from ptformat.tree import Alias, Entry, TensorInfo
 
-from .conventions import ESSENTIAL, KINDS, RIVALS, Axes, Convention, spelled
+from .conventions import DECLARED, KINDS, REFINES, RIVALS, Convention, Form, Sizes, Slot
+from .kinds import Said
+from .layout import Condition, read, sizes_of, unknown, written
+from .operations import Operation
 from .problems import Problem
+from .survey import Fit, Module, fits
 
 # Words in a module's name that speak for a kind, and against its rivals; WEAK ones only where the module itself is
 # called so, and not a list that it is the n-th of.
@@ -34,57 +38,40 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf:
-    """A tensor, or a second name of one, seen from its module.
+class Choice:
+    """A module as a kind, in the source's form and in the target's, and the tensors that come of it.
 
     Attributes:
-        entry: The source's entry.
-        dtype: Of the tensor.
-        shape: Of the tensor, in the alias' order of axes for an alias.
-        collection: The root it stands under, empty where the framework has none.
-        module: Segments of the module's path, without the collection.
-        name: Its last segment.
+        fit: Kind, the source's form, its leaves.
+        form: The target's form.
+        sizes: Of all axes.
+        made: The target's tensors.
+        conditions: What must be zero.
+        slotless: Slots of the source whose parameters have no place in the target, and need none.
     """
 
-    entry: TensorInfo | Alias
-    dtype: str
-    shape: tuple[int, ...]
-    collection: str
-    module: Segments
-    name: str
+    fit: Fit
+    form: Form
+    sizes: Sizes
+    made: Mapping[Slot, Operation]
+    conditions: tuple[Condition, ...] = ()
+    slotless: tuple[Slot, ...] = ()
 
     @property
-    def path(self) -> str:
-        """The source's dotted path."""
-        return self.entry.path
+    def kind(self) -> str:
+        """The neutral kind."""
+        return self.fit.kind
 
+    @property
+    def effect(self) -> frozenset[tuple[str, str, Operation]]:
+        """What tells it from another choice: names and bytes of the result."""
+        return frozenset((slot.collection, slot.name, made) for slot, made in self.made.items())
 
-@dataclass(slots=True)
-class Module:
-    """The leaves of one module that some kind could own, and what the source says of it."""
-
-    path: Segments
-    leaves: dict[tuple[str, str], Leaf] = field(default_factory=dict)
-    node: Node | None = None
-
-
-@dataclass(slots=True)
-class Survey:
-    """A tree seen through a framework's table.
-
-    Attributes:
-        modules: By path, in order of first appearance.
-        loose: Leaves that no kind has a name for: parameters of the user's own, buffers.
-        values: Leaves that are no tensors.
-        nodes: What the source says of its inner nodes, by module path.
-        rooted: Whether the tree has the collections as its roots.
-    """
-
-    modules: dict[Segments, Module]
-    loose: list[Leaf]
-    values: list[Value]
-    nodes: dict[Segments, Node]
-    rooted: bool
+    @property
+    def declared(self) -> bool:
+        """Whether it is only considered where something says so, or nothing else fits."""
+        rare = self.kind in DECLARED or self.kind in RIVALS.values()
+        return rare or self.fit.form.declared or self.form.declared
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,84 +79,45 @@ class Decision:
     """What a module is.
 
     Attributes:
-        kinds: The kinds it may be; they all give the same target. Empty where there is a problem.
+        choice: The kind and forms chosen, or None where there is a problem, or for what is of no kind.
         evidence: Why, in words.
         guess: What else it might be, or empty.
         problem: Why nothing could be decided, or None.
+        kinds: All kinds that give the same.
     """
 
-    kinds: tuple[str, ...]
+    choice: Choice | None
     evidence: str
     guess: str = ""
     problem: Problem | None = None
-
-    @property
-    def kind(self) -> str:
-        """One of the kinds, for its table."""
-        return self.kinds[0]
+    kinds: tuple[str, ...] = ()
 
 
-def survey(entries: Sequence[Entry], convention: Convention) -> Survey:
-    """Group the leaves of a tree by module."""
-    tensors = {entry.path: entry for entry in entries if isinstance(entry, TensorInfo)}
-    split = [(entry, paths.parse(entry.path)) for entry in entries]
-    tops = {segments[0] for _, segments in split if segments}
-    # Without `params` too, where a net has running statistics alone.
-    rooted = bool(convention.collections and tops) and (convention.home in tops or tops <= {*convention.collections})
-    found = Survey({}, [], [], {}, rooted)
-    for entry, segments in split:
-        if isinstance(entry, Value):
-            found.values.append(entry)
-            continue
-        collection = convention.home
-        if rooted and segments:
-            collection, segments = segments[0], segments[1:]
-        if isinstance(entry, Node):
-            if entry.form in ("map", "part", "flat") and (not rooted or collection == convention.home):
-                found.nodes[segments] = entry
-            continue
-        target = tensors[entry.target] if isinstance(entry, Alias) else entry
-        order = entry.perm if isinstance(entry, Alias) and entry.perm else tuple(range(len(target.shape)))
-        shape = tuple(target.shape[i] for i in order)
-        leaf = Leaf(entry, target.dtype, shape, collection, segments[:-1], segments[-1] if segments else "")
-        if convention.owners(collection, leaf.name):
-            module = found.modules.setdefault(leaf.module, Module(leaf.module))
-            module.leaves[collection, leaf.name] = leaf
-        else:
-            found.loose.append(leaf)
-    for path, module in list(found.modules.items()):
-        module.node = found.nodes.get(path)
-        if not candidates(module, convention) and {name for _, name in module.leaves} == {"bias"}:
-            found.loose += found.modules.pop(path).leaves.values()  # a bias of the user's own
-    return found
+@dataclass(slots=True)
+class Evidence:
+    """All that is said of a module, beside its names and shapes.
 
+    Attributes:
+        kinds: Kind -> in words, who says so.
+        forms: Names of forms that are asked for.
+        facts: Sizes and other facts.
+        classes: Of the module and of its template.
+    """
 
-def parameters(module: Module, kind: str, convention: Convention) -> dict[str, tuple[Leaf, Axes]] | None:
-    """Neutral parameter -> leaf and its axes, if the module may be of that kind; else None."""
-    result: dict[str, tuple[Leaf, Axes]] = {}
-    for (collection, name), leaf in module.leaves.items():
-        parameter = convention.owners(collection, name).get(kind)
-        if parameter is None:
-            return None
-        axes = spelled(convention.slots[kind][parameter].axes, len(leaf.shape))
-        if axes is None:
-            return None
-        result[parameter] = leaf, axes
-    essential = ESSENTIAL[kind]
-    return result if all(parameter in result for parameter in essential) else None
-
-
-def candidates(module: Module, convention: Convention) -> list[str]:
-    """The kinds whose names and ranks the module has."""
-    return [kind for kind in KINDS if parameters(module, kind, convention) is not None]
+    kinds: dict[str, str] = field(default_factory=dict)
+    forms: set[str] = field(default_factory=set)
+    facts: dict[str, object] = field(default_factory=dict)
+    classes: set[str] = field(default_factory=set)
+    fold: bool = False
 
 
 def decide(
     module: Module,
     convention: Convention,
     target: Convention,
-    rules: Iterable[tuple[str, str]] = (),
+    rules: Iterable[tuple[str, Said]] = (),
     template: Module | None = None,
+    fold: bool = False,
 ) -> Decision:
     """Decide a module's kind from all the evidence there is.
 
@@ -179,128 +127,274 @@ def decide(
         target: The target's table.
         rules: The user's (glob, kind) pairs; the glob is of the module's path as the source's framework writes it.
         template: The template's module of that place.
+        fold: Whether the user asks to fold a norm of the weight into it.
     """
     name = convention.separator.join(module.path) or "the root"
-    fitting = candidates(module, convention)
-    said: dict[str, str] = {}  # kind -> evidence that is no inference
-    for glob, kind in rules:
+    evidence = _evidence(module, convention, target, rules, template, fold)
+    if len(evidence.kinds) > 1:
+        return _problem("contradiction", name, f"{name}: {' but '.join(evidence.kinds.values())}")
+    fitting = fits(module, convention, evidence.facts)
+    if evidence.kinds:
+        ((kind, said),) = evidence.kinds.items()
+        fitting = [fit for fit in fitting if fit.kind == kind]
+        if not fitting:
+            return _unfit(module, kind, said, name)
+    else:
+        said = ""
+        node = module.node
+        if node and node.class_ and node.class_.startswith(convention.namespace) and not evidence.classes:
+            return _problem("unsupported", name, f"{name} is a {node.class_}, for which there is no rule yet")
+        if not fitting:
+            text = f"{name} has {module.text}: no kind with a rule has these names and ranks"
+            return _problem("unsupported", name, text)
+    fitting = _narrowed(fitting, evidence)
+    choices, reasons = _choices(fitting, target, evidence, template)
+    if not choices:
+        return _problem(*_no_choice(module, name, fitting, target, template, reasons, said))
+    return _chosen(module, convention, choices, said, template, evidence)
+
+
+def _evidence(
+    module: Module,
+    convention: Convention,
+    target: Convention,
+    rules: Iterable[tuple[str, Said]],
+    template: Module | None,
+    fold: bool,
+) -> Evidence:
+    found = Evidence(fold=fold)
+    for node, table in ((template and template.node, target), (module.node, convention)):
+        if node is None:
+            continue
+        own = {table.facts[key]: value for key, value in (node.attrs or {}).items() if key in table.facts}
+        found.facts.update(own)
+        classes = {kind for kind, forms in table.forms.items() for form in forms if node.class_ in form.classes}
+        if classes and node.class_:
+            found.classes.add(node.class_)
+        if table is convention and node.module:
+            found.kinds.setdefault(node.module, f"{node.module}: recorded in the file")
+        elif table is convention and len(classes) == 1:
+            (kind,) = classes
+            found.kinds.setdefault(kind, f"{kind}: the class {node.class_}")
+    for glob, said in rules:
         if fnmatchcase(convention.separator.join(module.path), glob):
-            said.setdefault(kind, f"{kind}: --kind {glob}={kind}")
-    node = module.node
-    if node and node.module:
-        said.setdefault(node.module, f"{node.module}: recorded in the file")
-    if len(said) > 1:
-        return _problem("contradiction", name, f"{name}: {' but '.join(said.values())}")
-    if said:
-        ((kind, evidence),) = said.items()
-        if kind in fitting:
-            return Decision((kind,), evidence)
-        return _unfit(module, kind, evidence, name)
-    if node and node.class_ and node.class_.startswith(convention.namespace):
-        return _problem("unsupported", name, f"{name} is a {node.class_}, for which there is no rule yet")
-    if not fitting:
-        leaves = ", ".join(f"{leaf.name} {leaf.shape}" for leaf in module.leaves.values())
-        return _problem("unsupported", name, f"{name} has {leaves}: no kind with a rule has these names and ranks")
-    return _infer(module, convention, target, fitting, template, name)
+            coarse = REFINES.get(said.kind, said.kind)
+            if said.kind.startswith("weight_norm"):
+                coarse = said.kind.removeprefix("weight_norm_")
+            found.kinds.pop(coarse, None)
+            found.kinds.setdefault(said.kind, f"{said.kind}: --kind {glob}={said.text}")
+            found.facts.update(said.facts)
+            if said.form:
+                found.forms.add(said.form)
+    return found
 
 
-def _problem(kind: str, name: str, text: str) -> Decision:
-    return Decision((), "", problem=Problem(kind, name, text))
+def _narrowed(fitting: list[Fit], evidence: Evidence) -> list[Fit]:
+    """The fits in the form that is asked for, or that the class has; all where none is."""
+    for wanted in (
+        [fit for fit in fitting if fit.form.name in evidence.forms],
+        [fit for fit in fitting if evidence.classes.intersection(fit.form.classes)],
+    ):
+        if wanted:
+            return wanted
+    return fitting
 
 
-def _unfit(module: Module, kind: str, evidence: str, name: str) -> Decision:
-    leaves = ", ".join(f"{leaf.name} {leaf.shape}" for leaf in module.leaves.values())
-    if kind not in KINDS:
-        known = ", ".join(KINDS)
-        return _problem("unsupported", name, f"{name}: {evidence}; there is no rule for it yet (known: {known})")
-    return _problem("contradiction", name, f"{name}: {evidence}, but it has {leaves}")
+def _choices(
+    fitting: Sequence[Fit], target: Convention, evidence: Evidence, template: Module | None
+) -> tuple[list[Choice], list[str]]:
+    """The ways in which a module can be laid out in the target, and why others cannot."""
+    choices: list[Choice] = []
+    reasons: list[str] = []
+    loosely: list[Choice] = []
+    for fit in fitting:
+        forms = target.forms.get(fit.kind, ())
+        asked = [form for form in forms if form.name in evidence.forms] or forms
+        for form in asked:
+            if not _allowed(form, evidence, template):
+                continue
+            held = _placed(form, template) if template is not None else {}
+            if held is None:
+                continue
+            shapes = {slot: leaf.shape for slot, leaf in held.items()}
+            sizes = sizes_of(fit.kind, [(fit.form, fit.shapes), (form, shapes)], evidence.facts)
+            fitted = sizes is not None
+            sizes = sizes if sizes is not None else sizes_of(fit.kind, [(fit.form, fit.shapes), (form, {})], evidence.facts)
+            made = _made(fit, form, sizes or fit.sizes, evidence)
+            if isinstance(made, str):
+                reasons.append(made)
+            elif fitted and (template is None or all(made.made[slot].shape == shapes[slot] for slot in made.made if slot in shapes)):
+                choices.append(made)
+                if template is None:
+                    break  # the first form is the usual one
+            else:
+                loosely.append(made)
+        if not forms:
+            reasons.append(f"{target.name} has no counterpart of {fit.kind}")
+    return choices or loosely, reasons
 
 
-def _infer(
-    module: Module, convention: Convention, target: Convention, fitting: list[str], template: Module | None, name: str
+def _allowed(form: Form, evidence: Evidence, template: Module | None) -> bool:
+    """Whether a form of the target may be taken."""
+    if form.name in evidence.forms or evidence.classes.intersection(form.classes) and not form.when:
+        return True
+    for fact, value in form.when.items():
+        known = evidence.facts.get(fact)
+        if known != value and (known is not None or (template is None and value is not False)):
+            return False
+    return template is not None or not form.declared
+
+
+def _placed(form: Form, template: Module) -> dict[Slot, object] | None:
+    """The template's leaves in the slots of a form, if each has one."""
+    slots = {(slot.collection, slot.name): slot for slot in form.slots}
+    if not template.leaves.keys() <= slots.keys():
+        return None
+    return {slots[at]: leaf for at, leaf in template.leaves.items()}
+
+
+def _made(fit: Fit, form: Form, sizes: Sizes, evidence: Evidence) -> Choice | str:
+    """A choice, or why it cannot be."""
+    if fit.form.fold and not evidence.fold:
+        return "its weight stands under a spectral norm; --fold divides it by the norm, which changes its bits"
+    numbers = {name: value for name, value in evidence.facts.items() if type(value) in (int, float)}
+    known = {**numbers, **sizes}
+    parameters = {parameter for slot in fit.held for parameter in slot.holds}
+    missing = unknown(fit.kind, fit.form, parameters, known) or unknown(fit.kind, form, parameters, known)
+    scales = {name for slot in (*fit.held, *form.slots) for name in slot.scale if name not in known}
+    if missing or scales:
+        names = [*missing[:1], *sorted(scales)]
+        return f"nothing tells the size of {' and '.join(names)}. Say --kind 'GLOB={fit.kind}({names[0]}=N)'"
+    try:
+        reading = read(fit.kind, fit.form, {slot: leaf.made for slot, leaf in fit.held.items()}, known)
+        made = {slot: written(fit.kind, form, slot, reading.parameters, known) for slot in form.slots}
+    except ValueError as error:
+        return str(error)
+    tensors = {slot: one for slot, one in made.items() if one is not None}
+    placed = {parameter for slot in tensors for parameter in slot.holds if parameter not in slot.addends}
+    conditions = list(reading.conditions)
+    slotless: list[Slot] = []
+    for slot in fit.held:
+        for parameter in slot.holds:
+            if parameter in placed or parameter in slot.addends:
+                continue
+            if parameter in form.zero:
+                text = f"{slot.name}: {parameter}, for which the target has no place"
+                conditions.append(Condition(reading.parameters[parameter], text))
+            elif slot.fill is not None:
+                slotless.append(slot)
+            else:
+                return f"the target has no place for {slot.name} ({parameter})"
+    return Choice(fit, form, known, tensors, tuple(conditions), tuple(slotless))
+
+
+def _no_choice(
+    module: Module,
+    name: str,
+    fitting: Sequence[Fit],
+    target: Convention,
+    template: Module | None,
+    reasons: Sequence[str],
+    said: str,
+) -> tuple[str, str, str]:
+    """Kind, path and text of the problem that no layout of the target takes a module."""
+    why = f" ({said})" if said else ""
+    if template is not None and not reasons:
+        text = f"{name} has {module.text}{why}, its place in the template {template.text}: no kind has both"
+        return "contradiction", name, text
+    reason = next(iter(reasons), f"{target.name} has no counterpart of {fitting[0].kind}")
+    kind = "ambiguous" if "nothing tells" in reason else "lossy" if "--fold" in reason else "unsupported"
+    return kind, name, f"{name} has {module.text}{why}: {reason.replace('GLOB', name).replace('--fold', f'--fold {name!r}')}"
+
+
+def _chosen(
+    module: Module,
+    convention: Convention,
+    choices: Sequence[Choice],
+    said: str,
+    template: Module | None,
+    evidence: Evidence,
 ) -> Decision:
-    evidence = ", ".join(f"{leaf.name} {leaf.shape}" for leaf in module.leaves.values())
-    if template is not None:
-        offered = candidates(template, target)
-        both = [kind for kind in fitting if kind in offered]
-        if not both:
-            leaves = ", ".join(f"{leaf.name} {leaf.shape}" for leaf in template.leaves.values())
-            text = f"{name} has {evidence}, its place in the template {leaves}: no kind has both"
-            return _problem("contradiction", name, text)
-        if len(both) < len(fitting):
-            fitting, evidence = both, "the template's names"
-    fitting, word = _by_word(fitting, module.path)
-    groups = _groups(module, convention, target, fitting)
-    kinds = groups[0]
+    """The choice that the evidence speaks for, and what else it might be."""
+    usual = [choice for choice in choices if not choice.declared or choice.form.name in evidence.forms]
+    rare = [choice for choice in choices if choice not in usual]
+    left = usual or rare
+    text = module.text
+    if template is not None and not said and len(left) < len(fits(module, convention, evidence.facts)):
+        text = "the template's names"
+    left, word = (left, "") if said else _by_word(left, module.path)
+    groups: dict[object, list[Choice]] = {}
+    for choice in left:
+        groups.setdefault(choice.effect, []).append(choice)
+    (first, *others) = groups.values()
+    kinds = tuple(dict.fromkeys(choice.kind for choice in first))
+    if said:
+        guess = _form_of(others[0][0]) if others else ""
+        return Decision(first[0], said, guess, None, kinds)
+    guess = " or ".join(_form_of(group[0]) if group[0].kind in kinds else group[0].kind for group in others)
+    guess = guess or _rival(module, convention, first[0], rare, word, template)
     label = kinds[0] if len(kinds) == 1 else f"{kinds[0].split('_')[-1]} ({' or '.join(kinds)}: the same rule)"
-    guess = _rival(module, convention, kinds, word, template)
-    if len(groups) > 1:
-        guess = " or ".join(group[0] for group in groups[1:])
+    if first[0].fit.form.declared or first[0].form.declared:
+        label = _form_of(first[0])
     classed = module.node.class_ if module.node else None
     if classed and any(len(leaf.shape) > 1 for leaf in module.leaves.values()):
         guess = guess or f"something else in a {classed}"
-    return Decision(kinds, f"{label}: {f'the name {word}' if word else evidence}", guess)
+    return Decision(first[0], f"{label}: {f'the name {word}' if word else text}", guess, None, kinds)
 
 
-def _by_word(fitting: list[str], path: Segments) -> tuple[list[str], str]:
-    """The kinds that a word of the module's name speaks for, and the word; all of them when none does."""
+def _form_of(choice: Choice) -> str:
+    name = choice.fit.form.name or choice.form.name
+    return f"{choice.kind}:{name}" if name else choice.kind
+
+
+def _by_word(choices: list[Choice], path: Segments) -> tuple[list[Choice], str]:
+    """The choices that a word of the module's name speaks for, and the word; all of them when none does."""
     named = next((segment for segment in reversed(path) if not segment.isdigit()), "")
     words = {word.lower() for word in _WORD.findall(named)}
     if path and path[-1].isdigit():
         words -= WEAK
     spoken = {kind: words.intersection(known) for kind, known in WORDS.items() if words.intersection(known)}
-    chosen = [kind for kind in fitting if kind in spoken or ("norm" in kind and "norm" in spoken)]
-    return (chosen, named) if chosen and len(chosen) < len(fitting) else (fitting, "")
+    chosen = [choice for choice in choices if choice.kind in spoken or ("norm" in choice.kind and "norm" in spoken)]
+    return (chosen, named) if chosen and len(chosen) < len(choices) else (choices, "")
 
 
-def _groups(module: Module, convention: Convention, target: Convention, kinds: list[str]) -> list[tuple[str, ...]]:
-    """The kinds, those together that give the same names and bytes."""
-    groups: dict[object, list[str]] = {}
-    for kind in kinds:
-        found = parameters(module, kind, convention)
-        assert found is not None
-        effect = []
-        for parameter, (leaf, axes) in found.items():
-            slot = target.slots[kind].get(parameter)
-            goal = spelled(slot.axes, len(leaf.shape)) if slot else None
-            perm = tuple(axes.index(axis) for axis in goal) if goal else None
-            effect.append((leaf.name, slot and (slot.collection, slot.name), perm))
-        groups.setdefault(tuple(effect), []).append(kind)
-    return [tuple(group) for group in groups.values()]
-
-
-def _rival(module: Module, convention: Convention, kinds: tuple[str, ...], word: str, template: Module | None) -> str:
-    """A kind without a rule that the names and shapes fit as well, or nothing."""
-    words = " ".join(module.path).lower()
-    if "conv" in kinds:
-        found = parameters(module, "conv", convention)
-        assert found is not None
-        weight, axes = found["weight"]
-        out, inner = weight.shape[axes.index("out")], weight.shape[axes.index("in")]
-        if convention.name == "torch" and "bias" in found and found["bias"][0].shape[0] % inner:
-            return ""  # a transposed convolution's bias is a multiple of its second axis
-        if template is not None and out != inner:
-            return ""  # the shapes of the template tell them apart
-        return RIVALS["conv"]
-    if "rms_norm" in kinds and convention.name == "torch" and not word:
+def _rival(
+    module: Module, convention: Convention, choice: Choice, rare: Sequence[Choice], word: str, template: Module | None
+) -> str:
+    """A rarer kind that the names and shapes fit as well and that gives something else, or nothing."""
+    rival = RIVALS.get(choice.kind)
+    found = [one for one in rare if one.kind == rival]
+    if rival == "conv_transpose" and any(one.effect != choice.effect for one in found):
+        return rival
+    if rival == "prelu_channels" and convention.name == "torch" and not word:
         classed = module.node is not None and module.node.class_ is not None and "norm" in module.node.class_.lower()
-        normed = any(part in words for part in ("norm", "ln"))
-        return "" if classed or normed or template is not None else RIVALS["rms_norm"]
+        normed = any(part in " ".join(module.path).lower() for part in ("norm", "ln"))
+        return "" if classed or normed or template is not None else "prelu"
     return ""
+
+
+def _problem(kind: str, name: str, text: str) -> Decision:
+    return Decision(None, "", problem=Problem(kind, name, text))
+
+
+def _unfit(module: Module, kind: str, evidence: str, name: str) -> Decision:
+    if kind not in KINDS:
+        known = ", ".join(KINDS)
+        return _problem("unsupported", name, f"{name}: {evidence}; there is no rule for it yet (known: {known})")
+    return _problem("contradiction", name, f"{name}: {evidence}, but it has {module.text}")
 
 
 def convention_of(entries: Sequence[Entry], tables: Mapping[str, Convention], recorded: str | None) -> str | None:
     """Whose names a tree has: as recorded, or by leaf names that only one framework has.
 
-    None when none or both have them, and when a convention is recorded that has no table.
+    None when none or several have them, and when a convention is recorded that has no table.
     """
     if recorded is not None:
         return next((name for name, table in tables.items() if table.name == recorded), None)
-    last = {paths.parse(entry.path)[-1] for entry in entries if isinstance(entry, (TensorInfo, Alias)) and entry.path}
-    only: dict[str, set[str]] = {}
-    for name, table in tables.items():
-        own = {slot.name for slots in table.slots.values() for slot in slots.values()} | set(table.unsupported)
-        only[name] = own
-    shared = set.intersection(*only.values())
-    speaking = [name for name, own in only.items() if last & (own - shared)]
+    split = [paths.parse(entry.path) for entry in entries if isinstance(entry, (TensorInfo, Alias)) and entry.path]
+    last = {segments[-1] for segments in split}
+    own = {name: table.leaf_names | set(table.unsupported) for name, table in tables.items() if name != "nnx"}
+    shared = frozenset.intersection(*map(frozenset, own.values()))
+    speaking = [name for name, names in own.items() if last & (names - shared)]
     return speaking[0] if len(speaking) == 1 else None
+

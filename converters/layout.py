@@ -219,7 +219,7 @@ def _flipped(slot: Slot, flat: Sequence[str]) -> list[int]:
 
 
 def _axes(kind: str, form: Form, parameter: str, flat: Sequence[str]) -> tuple[list[str], list[str]]:
-    """(a parameter's neutral axes, the same with the form's finer axes), `*spatial` spelled out as the tensor has it."""
+    """(a parameter's neutral axes, the same with the form's finer ones), `*spatial` spelled out as in the tensor."""
     coarse: list[str] = []
     for name in KINDS[kind][parameter]:
         if name == SPATIAL:
@@ -321,8 +321,8 @@ def unknown(kind: str, form: Form, parameters: Iterable[str], sizes: Sizes) -> l
     for slot in form.slots:
         for parameter in held.intersection(slot.holds):
             own = _own(kind, form, parameter)
-            names.update((one, None) for dim in slot.dims for one in chosen(dim, own) if one not in (STAR, SPATIAL, ANY, ONES))
-    return [name for name in names if name not in sizes]
+            names.update((one, None) for dim in slot.dims for one in chosen(dim, own))
+    return [name for name in names if name not in sizes and not name.startswith("*")]
 
 
 def named_axes(slot: Slot, rank: int) -> Axes | None:

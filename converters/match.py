@@ -11,6 +11,8 @@ from ptformat.paths import Segments
 STYLES = ("nested", "linen-list")
 _NUMBERED = re.compile(r"(.+?)((?:_\d+)+)")
 _LAYER = re.compile(r"layers_(\d+)")
+_CELL = re.compile(r"l(\d+)(_reverse)?")
+_DIRECTIONS = {"forward_rnn": "forward", "backward_rnn": "backward"}
 
 
 class RenameError(ValueError):
@@ -57,34 +59,19 @@ class Renames:
         return tuple(segment for segment in [*before, *middle, *after] if segment)
 
 
-def to_flax(path: Segments, style: str, sequences: Collection[Segments]) -> Segments:
-    """A module path of torch as linen would have it.
+def to_hub(path: Segments, origin: str, style: str, numbered_root: bool) -> Segments:
+    """A module path as torch would have it: names of lists and Sequentials with numbers as segments of their own.
 
     Args:
         path: Segments, numbers as digits.
-        style: `nested` keeps segments; `linen-list` joins a number to the name before it (`layer.0` -> `layer_0`).
-        sequences: Paths of the modules whose numbered children are `layers_N` in linen: every Sequential, and the
-            root if all its children are numbers.
+        origin: The convention whose path it is, as users name it.
+        style: `nested` keeps segments; `linen-list` splits numbers off linen's (`a_0_0` -> `a.0.0`).
+        numbered_root: Whether the root is a Sequential: its children are all `layers_N`, in nnx `layers/N`.
     """
-    result: list[str] = []
-    for depth, segment in enumerate(path):
-        if segment.isdigit() and path[:depth] in sequences:
-            result.append(f"layers_{segment}")
-        elif segment.isdigit() and result and style == "linen-list":
-            result[-1] += f"_{segment}"
-        else:
-            result.append(segment)
-    return tuple(result)
-
-
-def to_torch(path: Segments, style: str, numbered_root: bool) -> Segments:
-    """A module path of linen as torch would have it: the inverse of `to_flax`.
-
-    Args:
-        path: Segments.
-        style: `nested` keeps segments; `linen-list` splits numbers off (`a_0_0` -> `a.0.0`).
-        numbered_root: Whether the root's children are all `layers_N`, which stand for N.
-    """
+    if origin == "torch":
+        return path
+    if origin == "nnx":
+        return path[1:] if numbered_root else path
     result: list[str] = []
     for depth, segment in enumerate(path):
         layer = _LAYER.fullmatch(segment)
@@ -96,6 +83,84 @@ def to_torch(path: Segments, style: str, numbered_root: bool) -> Segments:
         else:
             result.append(segment)
     return tuple(result)
+
+
+def from_hub(path: Segments, goal: str, style: str, sequences: Collection[Segments]) -> Segments:
+    """A path as `to_hub` gives it, as the goal's framework would have it.
+
+    Args:
+        path: Segments, numbers as digits.
+        goal: The convention, as users name it.
+        style: `nested` keeps segments; `linen-list` joins a number to the name before it (`layer.0` -> `layer_0`).
+        sequences: Paths of the modules whose numbered children are `layers_N` in linen and `layers/N` in nnx: every
+            Sequential, and the root if all its children are numbers.
+    """
+    if goal == "torch":
+        return path
+    result: list[str] = []
+    for depth, segment in enumerate(path):
+        if segment.isdigit() and path[:depth] in sequences:
+            result += ["layers", segment] if goal == "nnx" else [f"layers_{segment}"]
+        elif segment.isdigit() and result and style == "linen-list" and goal == "linen":
+            result[-1] += f"_{segment}"
+        else:
+            result.append(segment)
+    return tuple(result)
+
+
+def numbered_root(paths: Iterable[Segments], origin: str) -> bool:
+    """Whether all paths begin as the children of a Sequential at the root do, and there is one."""
+    found = list(paths)
+    if origin == "nnx":
+        return bool(found) and all(path[:1] == ("layers",) and path[1:2] and path[1].isdigit() for path in found)
+    return numbered(found, r"\d+" if origin == "torch" else r"layers_\d+")
+
+
+def cell_to_flax(path: Segments, cells: Collection[Segments], goal: str) -> Segments:
+    """A cell of a recurrent layer of torch (`rnn.l0_reverse`) where flax's RNN and Bidirectional hold it.
+
+    Args:
+        path: The layer's path as the goal has it, and the cell.
+        cells: Those of all cells.
+        goal: The convention, as users name it.
+    """
+    layer, backward = _cell(path[-1])
+    own = {_cell(other[-1]) for other in cells if other[:-1] == path[:-1]}
+    result = path[:-1]
+    if len({number for number, _ in own}) > 1:
+        result += ("layers", str(layer)) if goal == "nnx" else (f"layers_{layer}",)
+    if any(reverse for _, reverse in own):
+        result += ("backward_rnn" if backward else "forward_rnn",)
+    return (*result, "cell")
+
+
+def cell_to_torch(path: Segments) -> Segments:
+    """The inverse of `cell_to_flax`; a path that holds no `cell` is a cell by itself, and stays."""
+    if path[-1:] != ("cell",):
+        return path
+    *rest, _ = path
+    backward = bool(rest) and rest[-1] == "backward_rnn"
+    if rest and rest[-1] in ("forward_rnn", "backward_rnn"):
+        rest.pop()
+    layer = "0"
+    if rest and (found := _LAYER.fullmatch(rest[-1])):
+        layer = found[1]
+        rest.pop()
+    elif len(rest) > 1 and rest[-1].isdigit() and rest[-2] == "layers":
+        layer = rest.pop()
+        rest.pop()
+    return (*rest, f"l{layer}{'_reverse' if backward else ''}")
+
+
+def is_cell(path: Segments) -> bool:
+    """Whether a path ends in a cell of a recurrent layer of torch."""
+    return bool(path) and _CELL.fullmatch(path[-1]) is not None
+
+
+def _cell(name: str) -> tuple[int, bool]:
+    found = _CELL.fullmatch(name)
+    assert found is not None
+    return int(found[1]), bool(found[2])
 
 
 def numbered(paths: Iterable[Segments], pattern: str) -> bool:
@@ -125,6 +190,18 @@ def _bare(path: Segments) -> Segments:
     )
 
 
+def cell_form(path: Segments) -> Segments:
+    """One form for the cells of recurrent layers: the layer's path, the number of the layer, the direction."""
+    if is_cell(path):
+        layer, backward = _cell(path[-1])
+        return (*_bare(path[:-1]), str(layer), "backward" if backward else "forward")
+    parts = [part for part in _bare(path) if part not in ("cell", "rnn")]
+    found = {_DIRECTIONS[part] for part in parts if part in _DIRECTIONS}
+    parts = [part for part in parts if part not in _DIRECTIONS]
+    layer_ = parts.pop() if parts and parts[-1].isdigit() else "0"
+    return (*parts, layer_, *(found or {"forward"}))
+
+
 # From strict to lenient; a pair found by a stricter form is not looked at again.
 CANONICAL: tuple[Callable[[Segments], Segments], ...] = (_exact, _split, _bare)
 
@@ -142,18 +219,22 @@ class Matching:
     ambiguous: list[tuple[list[Segments], list[Segments]]]
 
 
-def match(sources: Iterable[Segments], targets: Iterable[Segments]) -> Matching:
+def match(
+    sources: Iterable[Segments],
+    targets: Iterable[Segments],
+    forms: Sequence[Callable[[Segments], Segments]] = CANONICAL,
+) -> Matching:
     """Pair paths by name: equal as they stand, then with numbers split off, then without `layers` before a number."""
     left, right = list(sources), list(targets)
     pairs: dict[Segments, Segments] = {}
     ambiguous: list[tuple[list[Segments], list[Segments]]] = []
-    for canonical in CANONICAL:
-        forms: dict[Segments, tuple[list[Segments], list[Segments]]] = {}
+    for canonical in forms:
+        groups: dict[Segments, tuple[list[Segments], list[Segments]]] = {}
         for path in left:
-            forms.setdefault(canonical(path), ([], []))[0].append(path)
+            groups.setdefault(canonical(path), ([], []))[0].append(path)
         for path in right:
-            forms.setdefault(canonical(path), ([], []))[1].append(path)
-        for mine, theirs in forms.values():
+            groups.setdefault(canonical(path), ([], []))[1].append(path)
+        for mine, theirs in groups.values():
             if len(mine) == 1 and len(theirs) == 1:
                 pairs[mine[0]] = theirs[0]
             elif mine and theirs:

@@ -2,7 +2,7 @@
 
 from .axes import SPATIAL, Axes, Sizes, parse, spelled
 from .linen import LINEN
-from .neutral import DECLARED, ESSENTIAL, KINDS, RIVALS, USUAL, Convention, Form, Slot, slot
+from .neutral import DECLARED, ESSENTIAL, KINDS, REFINES, RIVALS, USUAL, Convention, Form, Slot, slot
 from .nnx import NNX
 from .torch import TORCH
 
@@ -17,6 +17,7 @@ __all__ = [
     "KINDS",
     "LINEN",
     "NNX",
+    "REFINES",
     "RIVALS",
     "SPATIAL",
     "TORCH",

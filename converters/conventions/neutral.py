@@ -81,6 +81,13 @@ ESSENTIAL: dict[str, Axes] = {
 RIVALS: dict[str, str] = {"conv": "conv_transpose", "rms_norm": "prelu_channels"}
 # Kinds that are never inferred where another kind fits, nor told.
 DECLARED = frozenset(("flatten_linear", "embedding_bag", "bilinear", "layer_norm_axes"))
+# Kinds that say more than another, which may be recorded of the same module.
+REFINES: dict[str, str] = {
+    "flatten_linear": "linear",
+    "layer_norm_spatial": "layer_norm",
+    "layer_norm_axes": "layer_norm",
+    "prelu_channels": "prelu",
+}
 # Sizes that equal another, or have a value, unless something says otherwise.
 USUAL: dict[str, Mapping[str, str | int]] = {
     "attention": {"kv_heads": "heads"},
