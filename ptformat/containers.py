@@ -17,7 +17,7 @@ from .limits import MAX_PATH_DEPTH
 from .paths import Segments
 from .tree import Alias, Entry, Node, TensorInfo, Value
 
-# Gives a leaf's array or alias, a container to walk in its place, or NotImplemented for an object that is no tensor.
+# Gives a leaf's array or entry, a container to walk in its place, or NotImplemented for an object that is no tensor.
 AsArray = Callable[[Any, str], Any]
 # Makes an object of a node and the container read for it, or returns the container.
 Made = Callable[[Node, Any], Any]
@@ -140,7 +140,7 @@ class _Flattening:
         if array is NotImplemented:
             kind = f"{type(leaf).__module__}.{type(leaf).__qualname__}"
             raise FormatError("TYPE", f"{path or 'the root'!r}: a {kind} is no tensor, value or container", path=path)
-        if isinstance(array, Alias):
+        if isinstance(array, (Alias, TensorInfo)):  # a tie, or a tensor that has a shape and no elements
             return array, None
         if isinstance(leaf, np.ndarray):
             if id(leaf) in self.seen:

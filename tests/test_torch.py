@@ -366,7 +366,7 @@ def test_one_error_names_all_that_cannot_be_saved(tmp_path: Path) -> None:
         "'bad.meta': on the meta device, without elements",
         f"'bad.fake': a {fake_tensor}, which has no memory of its own that holds its elements",
         f"'bad.fake_parameter': a {fake_tensor}, which has no memory of its own that holds its elements",
-        "'bad.lazy': uninitialised; run the module once",
+        "'bad.lazy': uninitialised; run a forward pass first",
         "'bad.half': torch.complex32 has no place in a file; save its `torch.view_as_real`",
         "'bad.array': NumPy type object has no place in the format",
         "'bad.masked': a masked array; save its data and its mask",

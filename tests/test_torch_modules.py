@@ -301,8 +301,8 @@ def test_lazy_modules_cannot_be_saved(tmp_path: Path) -> None:
     with pytest.raises(ptformat.FormatError) as caught:
         save_model(nn.Sequential(nn.Linear(2, 2), nn.LazyLinear(3)), tmp_path / "m.ptf")
     assert caught.value.problems == (
-        "'1.weight': uninitialised; run the module once",
-        "'1.bias': uninitialised; run the module once",
+        "'1.weight': uninitialised; run a forward pass first",
+        "'1.bias': uninitialised; run a forward pass first",
     )
 
 

@@ -21,6 +21,7 @@ from ..errors import FormatError, several
 from ..reader import Reader
 from ..tree import Alias, Entry, Node, TensorInfo
 from . import states
+from .fitting import described
 
 Entries = Iterator[tuple[Entry, Array | None]]
 # Gives the map that an object at a path stands for, or the leaf that it is.
@@ -55,7 +56,9 @@ class Facts:
     convention: str = LINEN
 
 
-def entries(variables: Any, facts: Facts | None = None, opened: Opened | None = None) -> Entries:
+def entries(
+    variables: Any, facts: Facts | None = None, opened: Opened | None = None, *, shapes: bool = False
+) -> Entries:
     """The entries of nested collections. Arrays are fetched one at a time.
 
     NumPy arrays and nnx Variables are tied by identity.
@@ -64,6 +67,8 @@ def entries(variables: Any, facts: Facts | None = None, opened: Opened | None = 
         variables: The collections.
         facts: What is known of them; completed here.
         opened: Takes objects apart that are no containers.
+        shapes: Let leaves pass that have a shape and an element type only, as `jax.eval_shape` gives them; they come
+            without an array.
 
     Raises:
         FormatError: TYPE with every leaf that cannot be saved; as `containers.flatten`.
@@ -83,11 +88,12 @@ def entries(variables: Any, facts: Facts | None = None, opened: Opened | None = 
             found["role"] = ROLES.get(paths.parse(path)[0]) if roles and path else None
         if isinstance(leaf, AxisMetadata):
             found.update(_box_facts(leaf))
-        if is_key(bare := unboxed(leaf)):
-            found.setdefault("class_", _KEY)
-            found["attrs"] = {**(found.get("attrs") or {}), "impl": str(jax.random.key_impl(bare))}
-        if what := _fault(bare):
+        bare = unboxed(leaf)
+        if what := _fault(bare, shapes):
             faults.append(f"{path or 'the root'!r}: {what}")
+        elif is_key(bare):
+            found.setdefault("class_", _KEY)
+            found["attrs"] = {**(found.get("attrs") or {}), **(described(path, bare).attrs or {})}
         return placeholder
 
     for _ in containers.flatten(variables, _Leaves(said, note, opened, faults)):
@@ -103,7 +109,7 @@ def entries(variables: Any, facts: Facts | None = None, opened: Opened | None = 
 
 
 class _Leaves:
-    """What `containers.flatten` asks of a leaf: its array, that it is an earlier one, or what it stands for."""
+    """What `containers.flatten` asks of a leaf: its array or shape, that it is an earlier one, what it stands for."""
 
     def __init__(self, said: Facts, array: Opened, opened: Opened | None, faults: list[str]) -> None:
         self.said = said
@@ -143,7 +149,9 @@ def _roots(variables: Mapping[Any, Any]) -> Iterator[str]:
     return (key.partition(".")[0] for key in variables if isinstance(key, str))
 
 
-def _fault(leaf: Any) -> str | None:
+def _fault(leaf: Any, shapes: bool) -> str | None:
+    if shapes and isinstance(leaf, states.ABSTRACT):
+        return None if is_key(leaf) or str(leaf.dtype) in BY_NAME else f"an array of {leaf.dtype}"
     if isinstance(leaf, jax.core.Tracer):
         return "a tracer, which has no elements yet; save outside of jit"
     if isinstance(leaf, jax.Array):
@@ -159,9 +167,11 @@ def _fault(leaf: Any) -> str | None:
     return None
 
 
-def _convert(leaf: Any, path: str) -> Array:
+def _convert(leaf: Any, path: str) -> Array | TensorInfo:
     # A jax array has no identity to be tied by: an average that starts from the parameters shares their arrays.
     bare = unboxed(leaf)
+    if isinstance(bare, states.ABSTRACT):
+        return replace(described(path, bare), attrs=None)
     return np.asarray(jax.random.key_data(bare) if is_key(bare) else bare)
 
 
@@ -173,8 +183,8 @@ def _fields(leaf: Any) -> dict[str, Any] | None:
 
 
 def is_key(leaf: Any) -> bool:
-    """Whether it is an array of typed PRNG keys."""
-    return isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    """Whether it is an array of typed PRNG keys, or the shape of one."""
+    return isinstance(leaf, (jax.Array, jax.ShapeDtypeStruct)) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def unboxed(leaf: Any) -> Any:

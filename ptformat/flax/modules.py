@@ -18,7 +18,7 @@ from ..reader import Reader, map_file
 from ..saving import Options, put
 from ..tree import Node
 from ..writer import Writer
-from .arrays import LINEN, Facts, arrays, entries, unboxed
+from .arrays import LINEN, Entries, Facts, arrays, entries, unboxed
 from .fitting import described, headline, misfits
 from .kinds import LINEN_KINDS as KINDS
 
@@ -52,10 +52,36 @@ def save_model(
         flax.errors.FlaxError: From flax, where the variables are not the module's.
         OSError: From the file system; the file that was there before is whole.
     """
-    found = entries(variables, _facts(_submodules(module, variables, inputs, kwargs or {}, rngs), variables))
+    found = described_entries(module, variables, inputs, kwargs or {}, rngs)
     options.setdefault("convention", LINEN)
     with Writer(path, **options) as out:
         put(out, found)
+
+
+def described_entries(
+    module: nn.Module,
+    variables: Any,
+    inputs: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    rngs: Any = None,
+    *,
+    shapes: bool = False,
+) -> Entries:
+    """The entries of a module's variables, with what each submodule is; `shapes` as `arrays.entries`."""
+    facts = _facts(_submodules(module, variables, inputs, kwargs, rngs), variables)
+    return entries(variables, facts, shapes=shapes)
+
+
+def abstract_entries(module: nn.Module, inputs: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Entries:
+    """The entries of the variables that `module.init` would give, without arrays, with what each submodule is."""
+    found: dict[tuple[str, ...], nn.Module] = {}
+
+    def init(*inputs: Any) -> Any:
+        with nn.intercept_methods(_noting(found)):
+            return module.init(jax.random.key(0), *inputs, **kwargs)
+
+    variables = _on_shapes(init, *inputs)
+    return entries(variables, _facts(found, variables), shapes=True)
 
 
 def _submodules(
@@ -64,16 +90,22 @@ def _submodules(
     """Path -> module of all that one call of the module runs through."""
     found: dict[tuple[str, ...], nn.Module] = {}
 
-    def note(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
-        found.setdefault(context.module.path, context.module)
-        return call(*args, **kwargs)
-
     def run(variables: Any, *inputs: Any) -> Any:
-        with nn.intercept_methods(note):
+        with nn.intercept_methods(_noting(found)):
             return module.apply(variables, *inputs, rngs=rngs, mutable=True, **kwargs)
 
     _on_shapes(run, variables, *inputs)
     return found
+
+
+def _noting(found: dict[tuple[str, ...], nn.Module]) -> Callable[..., Any]:
+    """What flax calls in place of every method of a module: it notes the module by its path."""
+
+    def note(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
+        found.setdefault(context.module.path, context.module)
+        return call(*args, **kwargs)
+
+    return note
 
 
 def _on_shapes(function: Callable[..., Any], *args: Any) -> Any:

@@ -20,7 +20,7 @@ from ..saving import Options, put
 from ..tree import Alias, Node, TensorInfo, Value
 from ..writer import Writer
 from . import states
-from .arrays import NNX, Facts, arrays, entries, unboxed
+from .arrays import NNX, Entries, Facts, arrays, entries, unboxed
 from .fitting import described, headline, misfits, stored
 from .graphs import Graph, Slot
 
@@ -33,13 +33,19 @@ def save_model(
     module: nnx.Pytree, path: PathLike, *, rng_state: Kept = "keep", cache: Kept = "keep", **options: Unpack[Options]
 ) -> None:
     """`ptformat.flax.save_model` of an nnx module."""
-    dropped = _kinds({"rng_state": rng_state, "cache": cache}, "drop", "keep")
-    facts = Facts(convention=NNX)
-    graph = Graph(facts, dropped)
-    found = entries(graph.part(module), facts, graph.opened)
+    found = described_entries(module, _kinds({"rng_state": rng_state, "cache": cache}, "drop", "keep"))
     options.setdefault("convention", NNX)
     with Writer(path, **options) as out:
         put(out, found)
+
+
+def described_entries(
+    module: nnx.Pytree, dropped: tuple[type[states.Variable], ...] = (), *, shapes: bool = False
+) -> Entries:
+    """The entries of an nnx module, with what each submodule is; `shapes` as `arrays.entries`."""
+    facts = Facts(convention=NNX)
+    graph = Graph(facts, dropped)
+    return entries(graph.part(module), facts, graph.opened, shapes=shapes)
 
 
 def load_model(

@@ -109,9 +109,12 @@ def save_model(
 
 
 def entries(
-    module: nn.Module, *, gradients: bool = False, copy_overlaps: bool = False
+    module: nn.Module, *, gradients: bool = False, copy_overlaps: bool = False, shapes: bool = False
 ) -> Iterator[tuple[Entry, Array | None]]:
-    """The entries of a module, with the array of each tensor: a flat root, parts, and the state dict's leaves."""
+    """The entries of a module, with the array of each tensor: a flat root, parts, and the state dict's leaves.
+
+    With `shapes` a tensor on the meta device passes, without an array.
+    """
     module = wrappers.inner(module)
     state: dict[str, Any] = module.state_dict(keep_vars=True)
     leaves: dict[str, Any] = dict(state)
@@ -120,15 +123,20 @@ def entries(
         _check_root(state, modules)
         held = {key: value.grad for key, value in state.items() if isinstance(value, nn.Parameter)}
         leaves |= {f"{GRADIENTS}.{key}": grad for key, grad in held.items() if grad is not None}
-    found = tensors.entries(leaves, copy_overlaps=copy_overlaps)
+    found = tensors.entries(leaves, copy_overlaps=copy_overlaps, shapes=shapes)
     # A prefix that is itself a key of the state dict has no place of its own.
     parts = {name: paths.split_key(name, leaves) for name in modules if name and name not in leaves}
     return _annotated(_in_flat(found, leaves), modules, parts, _facts(module, modules, state, leaves))
 
 
-def entries_of(tree: Any) -> Iterator[tuple[Entry, Array | None]]:
-    """The entries of a module, or of a state dict or other containers of tensors."""
-    return entries(tree) if isinstance(tree, nn.Module) else tensors.entries(tree)
+def entries_of(tree: Any, *, shapes: bool = False) -> Iterator[tuple[Entry, Array | None]]:
+    """The entries of a module, or of a state dict or other containers of tensors; `shapes` as `entries`."""
+    return entries(tree, shapes=shapes) if isinstance(tree, nn.Module) else tensors.entries(tree, shapes=shapes)
+
+
+def metadata_of(tree: Any) -> dict[str, Any]:
+    """What a file's metadata says of a module or state dict: the versions of its layout."""
+    return versions.stored(wrappers.inner(tree).state_dict() if isinstance(tree, nn.Module) else tree, None)
 
 
 def _check_root(state: Mapping[str, Any], modules: Mapping[str, nn.Module]) -> None:

@@ -78,17 +78,17 @@ def stored_shape(tensor: torch.Tensor) -> tuple[int, ...]:
     return (*shape[:-1], 2 * shape[-1]) if NAMES.get(tensor.dtype) == PAIRS and shape else shape
 
 
-def fault(tensor: torch.Tensor) -> tuple[str, str] | None:
-    """Code and reason why a tensor cannot be saved, or None."""
+def fault(tensor: torch.Tensor, *, shapes: bool = False) -> tuple[str, str] | None:
+    """Code and reason why a tensor cannot be saved, or None; with `shapes` one on the meta device can be described."""
     if torch.nn.parameter.is_lazy(tensor):
-        return "TYPE", "uninitialised; run the module once"
+        return "TYPE", "uninitialised; run a forward pass first"
     if tensor.is_nested:
         return "TYPE", "nested; save its `unbind()`"
     if tensor.layout != torch.strided:
         return "TYPE", f"{str(tensor.layout).removeprefix('torch.')}; save its `to_dense()` or its parts"
     if type(tensor).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
         return "TYPE", f"a {class_name(tensor)}, which has no memory of its own that holds its elements"
-    if tensor.is_meta:
+    if tensor.is_meta and not shapes:
         return "TYPE", "on the meta device, without elements"
     if tensor.is_quantized:
         return "TYPE", "quantised; save its `int_repr()`, scale and zero point"
@@ -101,8 +101,13 @@ def fault(tensor: torch.Tensor) -> tuple[str, str] | None:
     return None
 
 
-def entries(tree: Any, *, copy_overlaps: bool = False) -> Iterator[tuple[Entry, Array | None]]:
+def entries(tree: Any, *, copy_overlaps: bool = False, shapes: bool = False) -> Iterator[tuple[Entry, Array | None]]:
     """The entries of containers that hold tensors and values; ties as aliases. Arrays are made one at a time.
+
+    Args:
+        tree: The containers.
+        copy_overlaps: Let tensors that share some elements pass; they are then stored apart.
+        shapes: Let tensors on the meta device pass, which come without an array.
 
     Raises:
         FormatError: TYPE or DTYPE with every leaf that cannot be saved, TIE with every pair that overlaps, as
@@ -121,7 +126,7 @@ def entries(tree: Any, *, copy_overlaps: bool = False) -> Iterator[tuple[Entry, 
                 faults.append((error.code, error.message))
         elif not isinstance(leaf, torch.Tensor):
             faults.append(("TYPE", f"{where}: a {class_name(leaf)} is no torch tensor, value or container"))
-        elif found := fault(leaf):
+        elif found := fault(leaf, shapes=shapes):
             faults.append((found[0], f"{where}: {found[1]}"))
         else:
             tensors.append((path, leaf))
@@ -136,9 +141,11 @@ def entries(tree: Any, *, copy_overlaps: bool = False) -> Iterator[tuple[Entry, 
 
     arrays: dict[str, str] = {}  # path -> class of what is no tensor of torch's
 
-    def convert(leaf: Any, path: str) -> Array | Alias:
+    def convert(leaf: Any, path: str) -> Array | Alias | TensorInfo:
         if isinstance(leaf, torch.Tensor):
-            return aliases[path] if path in aliases else to_array(leaf)
+            if path in aliases:
+                return aliases[path]
+            return TensorInfo(path, NAMES[leaf.dtype], stored_shape(leaf)) if leaf.is_meta else to_array(leaf)
         arrays[path] = "numpy.ndarray" if isinstance(leaf, np.ndarray) else "numpy.generic"
         return np.asarray(leaf)
 

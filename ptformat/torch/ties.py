@@ -12,6 +12,7 @@ from ..errors import several
 from ..tree import Alias
 
 _Axis = tuple[int, int]  # size, stride in elements
+_BASE = 4096  # where the memory of what has none is taken to begin: NumPy takes 0 for no address
 _Named = tuple[str, torch.Tensor]
 
 OVERLAP = (
@@ -27,7 +28,8 @@ def find(tensors: Iterable[tuple[str, torch.Tensor]], *, copy_overlaps: bool = F
     sizes and strides up to the order of the axes. Axes of size 1 do not count, empty tensors are never tied.
 
     Args:
-        tensors: Path and tensor, in file order. All of them have memory: no meta, fake or sparse ones.
+        tensors: Path and tensor, in file order. No fake or sparse ones; those on the meta device have no memory, but
+            share a storage as others do.
         copy_overlaps: Let tensors that share some elements pass; they are then stored apart.
 
     Raises:
@@ -68,8 +70,7 @@ def _identity(tensor: torch.Tensor) -> tuple[Any, ...]:
     # Addresses, not storages: two tensors made from one NumPy array have a storage each. A conjugate has the
     # same elements in memory, but other values.
     return (
-        str(tensor.device),
-        tensor.data_ptr(),
+        *_address(tensor),
         tensor.dtype,
         tensor.is_conj(),
         tensor.is_neg(),
@@ -79,11 +80,18 @@ def _identity(tensor: torch.Tensor) -> tuple[Any, ...]:
     )
 
 
+def _address(tensor: torch.Tensor) -> tuple[str, int]:
+    """Which memory it lies in, and where in it its first element is, in bytes."""
+    if tensor.is_meta:  # every address is 0; two views of one storage are told by its object
+        return f"meta {tensor.untyped_storage()._cdata}", _BASE + tensor.storage_offset() * tensor.element_size()
+    return str(tensor.device), tensor.data_ptr()
+
+
 def _overlaps(tensors: list[_Named]) -> list[tuple[_Named, _Named]]:
     """Pairs that share an element: a sweep over the memory of each device, then an exact test."""
     order = {path: i for i, (path, _) in enumerate(tensors)}
     spans = sorted(
-        ((str(tensor.device), *_span(tensor), path, tensor) for path, tensor in tensors),
+        ((_address(tensor)[0], *_span(tensor), path, tensor) for path, tensor in tensors),
         key=lambda span: span[:3],
     )
     running: list[tuple[str, int, int, str, torch.Tensor]] = []
@@ -102,7 +110,8 @@ def _overlaps(tensors: list[_Named]) -> list[tuple[_Named, _Named]]:
 def _span(tensor: torch.Tensor) -> tuple[int, int]:
     """Address of the first byte and of the first one behind the last."""
     last = sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    return tensor.data_ptr(), tensor.data_ptr() + (last + 1) * tensor.element_size()
+    start = _address(tensor)[1]
+    return start, start + (last + 1) * tensor.element_size()
 
 
 class _Memory:
@@ -117,7 +126,7 @@ class _Memory:
             "version": 3,
             "shape": tuple(tensor.shape),
             "typestr": f"|V{size}",
-            "data": (tensor.data_ptr(), True),
+            "data": (_address(tensor)[1], True),
             "strides": tuple(stride * size for stride in tensor.stride()),
         }
 

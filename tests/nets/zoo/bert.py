@@ -1,6 +1,6 @@
 """BERT: `bert_torch` and `bert_linen` (its layers in a list), and an nnx side here.
 
-The torch side keeps a buffer `embeddings.position_ids`; no Flax side has a place for it.
+torch's buffer `embeddings.position_ids` is outside the state dict, as in checkpoints of today: no Flax side has it.
 """
 
 import flax.linen as nn
@@ -126,7 +126,9 @@ class Bert(nnx.Module):
 
 
 def torch_net() -> torch.nn.Module:
-    return bert_torch.Bert(CONFIG).eval()
+    net = bert_torch.Bert(CONFIG).eval()
+    net.embeddings.register_buffer("position_ids", net.embeddings.position_ids, persistent=False)
+    return net
 
 
 def linen_net() -> nn.Module:

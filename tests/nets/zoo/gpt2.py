@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 
 VOCABULARY, POSITIONS, WIDTH, INNER, HEADS, LAYERS = 41, 19, 20, 52, 5, 3
 EPSILON = 1e-4
-RULES: dict = {}
+RULES: dict = {"kinds": [("*c_attn", "linear:in_out"), ("*c_fc", "linear:in_out"), ("*c_proj", "linear:in_out")]}
 
 
 class TorchAttention(torch.nn.Module):
