@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 from ptformat import paths
 from ptformat.dtypes import named
 from ptformat.paths import Segments
 from ptformat.tree import Alias, Entry, Node, TensorInfo
 
-from .conventions import Axes, Slot
-from .draft import Draft
-from .infer import Decision, Leaf, Module
-from .match import numbered, to_flax, to_torch
-from .plan import Step, identity
+from . import operations as ops
+from .conventions import Slot
+from .draft import Draft, contributing
+from .infer import Choice, Decision
+from .layout import named_axes
+from .match import cell_to_flax, cell_to_torch, from_hub, is_cell, numbered_root, to_hub
+from .operations import Operation
+from .plan import Step
+from .survey import Leaf, Module
 
-_SEQUENTIAL = "torch.nn.modules.container.Sequential"
+_SEQUENTIAL = ("torch.nn.modules.container.Sequential", "flax.nnx.Sequential")
+_STATE = "flax.nnx.State"
 ASIDE = "buffers"  # the collection of tensors for which the target's framework has no slot
+RECURRENT = ("lstm", "gru", "rnn")
+_COMPACT = "linen-compact"
 
 
 def fill_in(draft: Draft) -> None:
@@ -27,30 +37,44 @@ class _ByStyle:
         self.draft = draft
         self.plan = draft.plan
         self.to_torch = draft.plan.goal == "torch"
+        self.to_nnx = draft.plan.goal == "nnx"
         self.nodes: dict[str, Node] = {}
-        self.aliases: list[tuple[Leaf, str, tuple[int, ...]]] = []
+        self.aliases: list[tuple[str, list[Leaf], Operation]] = []
         self.places: dict[str, int] = {}  # target path -> where it stands, by the source's rows
-        self.rows = {entry.path: row for row, entry in enumerate(draft.source.entries)}
+        self.layers: dict[str, tuple[int, dict[int, Operation]]] = {}  # target path -> axis and layers of a stack
+        draft.assemble()
         tops = [
             *draft.survey.modules,
             *((*leaf.module, leaf.name) for leaf in draft.survey.loose if not self.aside(leaf)),
         ]
-        self.numbered = numbered(tops, r"layers_\d+" if self.to_torch else r"\d+")
-        self.sequences = {path for path, node in draft.survey.nodes.items() if node.class_ == _SEQUENTIAL}
+        self.numbered = numbered_root(tops, draft.plan.origin)
+        self.sequences = {path for path, node in draft.survey.nodes.items() if node.class_ in _SEQUENTIAL}
         if self.numbered:
             self.sequences.add(())
+        self.cells: set[Segments] = set()
+        self.counts: Counter[tuple[Segments, str]] = Counter()
+        self.lists: Counter[Segments] = Counter()
 
     def aside(self, leaf: Leaf) -> bool:
         """Whether a leaf of no kind is kept aside, or was."""
-        return leaf.collection == ASIDE if self.to_torch else _is_buffer(leaf)
+        if self.to_torch:
+            return leaf.collection == ASIDE or (leaf.collection == "" and leaf.module[:1] == (ASIDE,))
+        return _is_buffer(leaf) and leaf.entry.class_ is None
 
     def run(self) -> None:
         draft = self.draft
+        decisions = {path: draft.decided(module) for path, module in draft.survey.modules.items()}
+        self.cells = {
+            path for path, each in decisions.items() if each and each.choice and each.choice.kind in RECURRENT
+        }
+        self.count_lists()
         for path, module in draft.survey.modules.items():
-            if decision := draft.decided(module):
-                self.module(module, decision, self.name(path))
+            decision = decisions[path]
+            if decision is not None:
+                self.module(module, decision, self.name(path, decision.choice))
         for leaf in draft.survey.loose:
             self.loose(leaf)
+        self.stack()
         for value in draft.survey.values:
             shown = draft.shown(value.path)
             draft.problem("unexpected", value.path, f"{shown} is a value, no tensor. Try --drop '{shown}'")
@@ -63,68 +87,168 @@ class _ByStyle:
             self.assemble()
             self.tell_way_back()
 
-    def name(self, path: Segments) -> Segments:
+    def count_lists(self) -> None:
+        """How many layers each list that is to be stacked has."""
+        numbers: dict[Segments, set[int]] = {}
+        for rule in self.draft.request.stacks:
+            before = len(numbers)
+            for path in [*self.draft.survey.modules, *(leaf.module for leaf in self.draft.survey.loose)]:
+                mark = rule.split(self.styled(self.draft.renamed(path), path))
+                if mark:
+                    numbers.setdefault(mark[0], set()).add(mark[1])
+            if len(numbers) == before:
+                self.draft.problem("unused", rule.list, f"--stack '{rule.list}' matches no list of modules")
+        for head, found in numbers.items():
+            self.lists[head] = len(found)
+            if found != set(range(len(found))):
+                name = self.draft.goal.separator.join(head)
+                self.draft.problem(
+                    "missing", name, f"the list {name} is to be stacked, but has the numbers {sorted(found)}"
+                )
+
+    def name(self, path: Segments, choice: Choice | None = None) -> Segments:
         """The target's module path."""
         renamed = self.draft.renamed(path)
+        if choice is not None and choice.kind in RECURRENT:
+            if self.to_torch:
+                return self.styled(cell_to_torch(renamed), path)
+            if self.draft.plan.origin == "torch" and is_cell(renamed) and renamed == path:
+                head = self.styled(renamed[:-1], path[:-1])
+                cells = {(*head, cell[-1]) for cell in self.cells if cell[:-1] == path[:-1]}
+                return cell_to_flax((*head, renamed[-1]), cells, self.draft.plan.goal)
+        styled = self.styled(renamed, path)
+        if self.draft.request.style == _COMPACT and choice is not None and not self.to_torch:
+            return self.compact(styled, choice)
+        return styled
+
+    def styled(self, renamed: Segments, path: Segments) -> Segments:
+        """A renamed path in the target's style; its Sequentials are known by the path that it had."""
         style = self.draft.request.style
-        if self.to_torch:
-            return to_torch(renamed, style, self.numbered)
-        return to_flax(renamed, style, self.sequences if renamed == path else self.sequences & {()})
+        hub = to_hub(renamed, self.draft.plan.origin, style, self.numbered)
+        sequences = self.sequences if renamed == path else self.sequences & {()}
+        if self.draft.plan.origin != "torch":
+            sequences = {()} if self.numbered else set()
+        return from_hub(hub, self.draft.plan.goal, style, sequences)
+
+    def compact(self, path: Segments, choice: Choice) -> Segments:
+        """The name that a compact module gives an unnamed layer: its class and a number for each class."""
+        classes = choice.form.classes
+        name = classes[0].rpartition(".")[2] if classes else "Dense" if choice.kind.endswith("linear") else choice.kind
+        at = path[:-1]
+        self.counts[at, name] += 1
+        return (*at, f"{name}_{self.counts[at, name] - 1}")
 
     def module(self, module: Module, decision: Decision, at: Segments) -> None:
         draft = self.draft
-        found = draft.parameters(module, decision)
-        if len(decision.kinds) == 1 and not decision.guess:
+        choice = decision.choice
+        assert choice is not None
+        if len(decision.kinds) == 1 and not decision.guess and not draft.request.stacks:
             where = paths.render((*filter(None, [draft.goal.home]), *at))
-            self.nodes[where] = Node(where, "map" if draft.goal.collections else "part", module=decision.kind)
-        slots = draft.goal.slots[decision.kind]
-        first = min(self.rows[leaf.path] for leaf, _ in found.values())
-        # torch's modules list weight before bias; linen's dicts are taken as they come.
-        for parameter in [*slots, *found] if self.to_torch else found:
-            slot = slots.get(parameter)
-            path = paths.render((*filter(None, [slot.collection]), *at, slot.name)) if slot else ""
+            self.nodes[where] = Node(where, "part" if self.to_torch else "map", module=choice.kind)
+        first = min(draft.row(leaf.made) for leaf in choice.fit.held.values())
+        slots = (
+            list(choice.made) if self.to_torch else sorted(choice.made, key=lambda slot: draft.row(choice.made[slot]))
+        )
+        for slot in slots:
+            path = self.path(at, slot, choice)
             self.places.setdefault(path, first)
-            if slot is None:
-                draft.drop_slotless(found[parameter][0], draft.table.slots[decision.kind][parameter])
-            elif parameter in found:
-                leaf, axes = found.pop(parameter) if self.to_torch else found[parameter]
-                self.carry(leaf, path, axes, slot, decision, parameter)
-            elif slot.fill is not None:
-                draft.fill(TensorInfo(path, slot.dtype or "", (), role=slot.role), slot)
+            leaves = contributing(choice.made[slot], choice.fit.held)
+            self.carry(path, leaves, choice.made[slot], decision, slot)
+        statistics = [slot for slot in choice.form.slots if slot.role == "buffer" and slot.fill is None]
+        for slot in choice.form.slots:
+            if slot.fill is not None and slot not in choice.made and statistics and set(statistics) <= set(choice.made):
+                path = self.path(at, slot, choice)
+                self.places.setdefault(path, first)
+                draft.fill(TensorInfo(path, slot.dtype or "", (), role=slot.role), slot.fill)
 
-    def carry(self, leaf: Leaf, path: str, axes: Axes, slot: Slot, decision: Decision, parameter: str) -> None:
-        perm = self.draft.permutation(axes, slot)
-        if isinstance(leaf.entry, Alias):
-            self.aliases.append((leaf, path, perm))
-        else:
-            self.draft.step(leaf, self.draft.info(leaf, path, perm, slot, axes), perm, decision, parameter, axes)
+    def path(self, at: Segments, slot: Slot, choice: Choice) -> str:
+        """A slot's path in the target."""
+        collection = tuple(filter(None, [slot.collection]))
+        if self.to_torch and is_cell(at) and choice.kind in RECURRENT:
+            return paths.render((*at[:-1], f"{slot.name}_{at[-1]}"))
+        if slot.name == "kernel/scale":
+            number = self.counts[at[:-1], slot.name]
+            self.counts[at[:-1], slot.name] += 1
+            return paths.render((*collection, *at[:-1], f"WeightNorm_{number}", f"{at[-1]}/{slot.name}"))
+        return paths.render((*collection, *at, *slot.segments))
+
+    def carry(self, path: str, leaves: list[Leaf], made: Operation, decision: Decision, slot: Slot | None) -> None:
+        """Note one target tensor: an alias, a layer of a stack, or a step."""
+        draft = self.draft
+        stacked = self.stacked(path)
+        if stacked is not None:
+            place, number, axis = stacked
+            self.places.setdefault(place, self.places.pop(path))
+            if number is not None:
+                self.layers.setdefault(place, (axis, {}))[1][number] = made
+                if number:
+                    return
+            path = place
+        elif leaves and all(leaf.tied for leaf in leaves):
+            self.aliases.append((path, leaves, made))
+            return
+        made = draft.cast(path, made)
+        info = draft.info(path, made, leaves, slot)
+        if self.to_nnx:
+            info = _variable(info, slot, leaves)
+        draft.step(info, made, decision, slot, source_axes(made, leaves, decision))
+
+    def stacked(self, path: str) -> tuple[str, int | None, int] | None:
+        """Where a tensor of a layer of a list that is to be stacked goes, as which layer, and along which axis."""
+        segments = paths.parse(path)
+        collections = 1 if self.draft.goal.collections else 0
+        for rule in self.draft.request.stacks:
+            mark = rule.split(segments[collections:])
+            if mark is None or not self.lists[mark[0]]:
+                continue
+            place = rule.place(segments[collections:], self.lists[mark[0]])
+            assert place is not None
+            return paths.render((*segments[:collections], *place[0])), place[1], rule.axis
+        return None
+
+    def stack(self) -> None:
+        """Make one tensor of the layers that are stacked in it."""
+        draft = self.draft
+        for path, (axis, layers) in self.layers.items():
+            step = draft.made.pop(path, None)
+            try:
+                made = ops.stack([layers[number] for number in range(len(layers))], axis)
+            except (KeyError, ValueError) as error:
+                missing = sorted(set(range(max(layers) + 1)) - set(layers))
+                why = f"layers {missing} have none" if missing else str(error)
+                draft.problem("shape", path, f"{draft.shown_goal(path)} cannot be stacked: {why}")
+                continue
+            if step is not None:
+                target = replace(step.target, shape=made.shape, axes=None)
+                draft.step(target, made, Decision(None, step.evidence, step.guess))
 
     def loose(self, leaf: Leaf) -> None:
         """A leaf of no kind: a parameter keeps its layout under its module's name, a buffer stands aside."""
         draft = self.draft
         if what := draft.ruleless(leaf):
-            draft.problem("unsupported", leaf.path, f"{draft.of(leaf)} belongs to {what}: there is no rule for it yet")
+            draft.problem("unsupported", leaf.path, f"{draft.of(leaf)} belongs to {what}: there is no rule for it")
             return
-        perm = identity(len(leaf.shape))
-        decision = Decision((), "of no kind, as it is")
+        decision = Decision(None, "of no kind, as it is")
         if self.to_torch:
             if leaf.collection not in (draft.table.home, ASIDE):
                 text = f"{draft.of(leaf)}: torch has no place for the collection {leaf.collection}"
                 draft.problem("unexpected", leaf.path, f"{text}. Try --drop '{leaf.collection}/*'")
                 return
-            module = leaf.module if self.aside(leaf) else self.name(leaf.module)
+            if leaf.entry.role == "state":
+                text = f"{draft.of(leaf)} is a {leaf.entry.class_ or 'state'}, for which torch has no place"
+                draft.problem("unexpected", leaf.path, f"{text}. Try --drop '{draft.shown(leaf.path)}'")
+                return
+            aside = self.aside(leaf)
+            module = leaf.module[1 if aside and not leaf.collection else 0 :] if aside else self.name(leaf.module)
             path = paths.render((*module, leaf.name))
         elif self.aside(leaf):
             path = paths.render((ASIDE, *leaf.module, leaf.name))
-            decision = Decision((), "a buffer, as it is")
+            decision = Decision(None, "a buffer, as it is")
             self.plan.kept.append(f"{draft.shown(leaf.path)} stands aside as {draft.shown_goal(path)}")
         else:
-            path = paths.render((draft.goal.home, *self.name(leaf.module), leaf.name))
-        self.places[path] = self.rows[leaf.path]
-        if isinstance(leaf.entry, Alias):
-            self.aliases.append((leaf, path, perm))
-        else:
-            draft.step(leaf, draft.info(leaf, path, perm, None, None), perm, decision, "", None)
+            path = paths.render((*filter(None, [draft.goal.home]), *self.name(leaf.module), leaf.name))
+        self.places[path] = draft.row(leaf.made)
+        self.carry(path, [leaf], leaf.made, decision, None)
 
     def assemble(self) -> None:
         """Entries and steps: collection by collection, modules where their first leaf stands in the source."""
@@ -138,22 +262,36 @@ class _ByStyle:
         steps = sorted(self.draft.made.values(), key=place)
         self.plan.steps = {step.target.path: step for step in steps}
         entries = self.plan.entries
-        if not rank:
+        if self.to_torch:
             entries.append(Node("", "flat", module=self.nodes.pop("").module if "" in self.nodes else None))
-        elif not any(step.target.path.startswith(f"{goal.home}.") for step in steps):
+        elif rank and not any(step.target.path.startswith(f"{goal.home}.") for step in steps):
             entries.append(Node(goal.home, "map"))
         for step in steps:
-            if node := self.nodes.pop(paths.parent(step.target.path), None):
-                entries.append(node)
+            parent = paths.parent(step.target.path)
+            for at in [node for node in self.nodes if node == parent or parent.startswith(f"{node}.")]:
+                entries.append(self.nodes.pop(at))
             entries.append(step.target)
-        for leaf, path, perm in self.aliases:
-            assert isinstance(leaf.entry, Alias)
-            if rank:
-                self.plan.collapsed.append(leaf.entry)
-            else:
-                self.draft.tie(leaf, path, perm)
+        for path, leaves, made in self.aliases:
+            if rank or not self.tie(path, leaves, made):
+                self.plan.collapsed += [leaf.entry for leaf in leaves if isinstance(leaf.entry, Alias)]
         self.draft.tell_collapsed()
         _nest(entries)
+        if self.to_nnx:
+            _keyed(entries)
+
+    def tie(self, path: str, leaves: list[Leaf], made: Operation) -> bool:
+        """Enter a tie; in nnx only one that shares a Variable, axes and all."""
+        draft = self.draft
+        alias = draft.alias(path, made)
+        if self.to_nnx and (alias is None or alias.perm is not None):
+            return False
+        if alias is None:
+            leaf = leaves[0]
+            assert isinstance(leaf.entry, Alias)
+            text = f"{draft.of(leaf)} is tied to {draft.shown(leaf.entry.target)}, which has no target"
+            draft.problem("missing", leaf.path, text)
+            return False
+        return draft.tie(path, leaves[0], made)
 
     def tell_way_back(self) -> None:
         """What only a .ptf, which records the conversion, brings back."""
@@ -163,20 +301,65 @@ class _ByStyle:
         kept = "a .ptf records it; else give a template on the way back"
         if self.plan.collapsed:
             self.plan.notes.append(f"the tie is not in a {sink.name} file: {kept}")
-        if not self.to_torch:
+        if not self.to_torch and self.draft.plan.origin == "torch":
             changed = self.first_changed()
             if changed is not None:
                 self.plan.notes.append(f"the way back would call {changed[0]} {changed[1]}: {kept}")
 
     def first_changed(self) -> tuple[str, str] | None:
         """A module whose name would not come back from the target's names alone, and what it would become."""
-        names = {path: self.name(path) for path in self.draft.survey.modules}
-        root = numbered(names.values(), r"layers_\d+")
+        goal = self.draft.plan.goal
+        names = {path: self.name(path) for path in self.draft.survey.modules if path not in self.cells}
+        root = numbered_root(names.values(), goal)
         for path, name in names.items():
-            back = to_torch(name, self.draft.request.style, root)
+            back = to_hub(name, goal, self.draft.request.style, root)
             if back != path:
                 return ".".join(path), ".".join(back)
         return None
+
+
+def source_axes(made: Operation, leaves: list[Leaf], decision: Decision) -> tuple[str, ...] | None:
+    """What the axes of the one source mean."""
+    if decision.choice is None or len(leaves) != 1:
+        return None
+    slot = next((slot for slot, leaf in decision.choice.fit.held.items() if leaf is leaves[0]), None)
+    given = ops.sources(made)
+    plain = len(given) == 1 and isinstance(leaves[0].made, ops.Given)
+    return named_axes(slot, len(leaves[0].shape)) if slot and plain else None
+
+
+def _variable(info: TensorInfo, slot: Slot | None, leaves: list[Leaf]) -> TensorInfo:
+    """A tensor as nnx keeps it: in a Variable of that class."""
+    if slot is not None and not slot.variable:
+        return info
+    name = slot.variable if slot is not None else "Param"
+    own = leaves[0].entry.class_ if leaves and slot is None and isinstance(leaves[0].entry, TensorInfo) else None
+    return replace(info, class_=own or f"flax.nnx.{name}", role="buffer" if name == "BatchStat" else "parameter")
+
+
+def _keyed(entries: list[Entry]) -> None:
+    """Numbers among nnx's segments are integers: the nodes above them list them so. The root is a State."""
+    children: dict[str, dict[str, None]] = {"": {}}
+    for entry in entries:
+        path = entry.path
+        while path:
+            above = paths.parent(path)
+            children.setdefault(above, {}).setdefault(paths.parse(path)[-1])
+            path = above
+    nodes = {entry.path: row for row, entry in enumerate(entries) if isinstance(entry, Node)}
+    for path, names in children.items():
+        keys = tuple(int(name) if name.isdigit() else name for name in names)
+        if path and all(isinstance(key, str) for key in keys):
+            continue
+        listed = any(isinstance(key, int) for key in keys)
+        facts = {"form": "keys", "keys": keys} if listed else {}
+        if not path:
+            facts["class_"] = _STATE
+        if path in nodes:
+            entries[nodes[path]] = replace(entries[nodes[path]], **facts)
+        else:
+            entries.append(Node(path, **facts))  # type: ignore[arg-type]
+    _nest(entries)
 
 
 def _nest(entries: list[Entry]) -> None:

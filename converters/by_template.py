@@ -5,17 +5,25 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 from ptformat import paths
 from ptformat.paths import Segments
 from ptformat.tree import Alias, Node, TensorInfo, Value
 
+from . import operations as ops
+from .by_style import RECURRENT, source_axes
 from .content import Source
-from .conventions import Axes, Slot
-from .draft import Draft
-from .infer import Decision, Leaf, Module, Survey, survey
-from .match import match
-from .plan import identity
+from .conventions import Slot
+from .draft import Draft, contributing
+from .infer import Decision
+from .match import CANONICAL, cell_form, in_order, match, natural
+from .operations import Fill, Given, Index, Operation, described
+from .plan import Step
+from .stacks import bare, found_in
+from .survey import Fit, Leaf, Module, Survey, Unstacked, assemblies, fits, survey
+
+_COUNTERS = ("flax.nnx.RngCount",)
 
 
 def fill_in(draft: Draft, template: Source) -> None:
@@ -30,35 +38,98 @@ class _ByTemplate:
         self.there = survey(template.entries, draft.goal)
         self.accounted: set[str] = set()  # source paths that have a place, or whose problem is told
         self.filled: set[str] = set()  # likewise, template paths
-        self.ties: dict[str, tuple[Leaf, tuple[int, ...]]] = {}  # template path -> the source's alias for it
-        self.tied: dict[str, tuple[Leaf, tuple[int, ...]]] = {}  # the template's alias -> what the source has there
+        self.ties: dict[str, tuple[Leaf, Operation]] = {}  # template path -> the source's alias for it
+        self.tied: dict[str, tuple[Leaf, Operation]] = {}  # the template's alias -> what the source has there
+        self.layers: dict[str, dict[Operation, tuple[Operation, Decision, list[Leaf]]]] = {}  # stacked in a tensor
+        self.by_order: dict[Segments, Segments] = {}
+        self.missing_used: set[str] = set()
         self.unpaired: tuple[list[Leaf], list[Leaf]] = [], []  # biases of the modules without a partner, on either side
 
     def run(self) -> None:
         draft = self.draft
-        names = {draft.renamed(path): path for path in draft.survey.modules}
-        matching = match(names, self.there.modules)
-        self.report_ambiguous(matching.ambiguous)
-        given = {*matching.pairs.values()}
+        self.unstack()
+        for mine, theirs in self.assembled():
+            self.pair(mine, theirs)
+        pairs = self.paired()
+        given = {*pairs.values()}
         self.unpaired = (
-            [
-                leaf
-                for name, path in names.items()
-                if name not in matching.pairs
-                for leaf in _biases(draft.survey, path)
-            ],
+            [leaf for path in draft.survey.modules if path not in pairs for leaf in _biases(draft.survey, path)],
             [leaf for path in self.there.modules if path not in given for leaf in _biases(self.there, path)],
         )
-        for mine, theirs in matching.pairs.items():
-            module, place = draft.survey.modules[names[mine]], self.there.modules[theirs]
-            decision = draft.decided(module, place)
-            if decision is not None:
-                self.module(module, place, decision)
-            else:
-                self.accounted.update(leaf.path for leaf in module.leaves.values())
-                self.filled.update(leaf.path for leaf in place.leaves.values())
+        for mine_, theirs_ in pairs.items():
+            self.pair(draft.survey.modules[mine_], self.there.modules[theirs_])
         self.loose()
+        self.stack()
         self.take_stock()
+
+    def unstack(self) -> None:
+        """Give every layer a path of its own where one side holds stacked what the other holds as a list."""
+        draft = self.draft
+        for tree, other in ((self.there, draft.survey), (draft.survey, self.there)):
+            rules: list[Unstacked] = []
+            entries = self.template.entries if tree is self.there else draft.kept
+            while True:
+                names = [self.hub(path, other) for path in dict.fromkeys(leaf.module for leaf in other.leaves)]
+                new = [rule for rule in found_in(tree, names) if rule not in rules]
+                if not new:
+                    break
+                rules += new
+                stacked = survey(entries, tree.convention, rules)
+                for attribute in ("modules", "loose", "leaves"):
+                    setattr(tree, attribute, getattr(stacked, attribute))
+            if rules and tree is draft.survey:
+                draft.applied.to(tree, draft.shown, draft.problem)
+
+    def hub(self, path: Segments, tree: Survey) -> Segments:
+        """A path with numbers as segments of their own, after the user's renames."""
+        return bare(self.draft.renamed(path) if tree is self.draft.survey else path)
+
+    def assembled(self) -> list[tuple[Module, Module]]:
+        """Modules made of several on both sides: attention, cells. They belong together where kind and name agree."""
+        draft = self.draft
+        mine = [(module, fit) for module, fit in assemblies(draft.survey)]
+        theirs = [(module, fit) for module, fit in assemblies(self.there)]
+        # A recurrent layer or attention of torch is one module: what it is made of are its own tensors.
+        mine += [(module, fit) for module in draft.survey.modules.values() for fit in _whole(module, draft.survey)]
+        theirs += [(module, fit) for module in self.there.modules.values() for fit in _whole(module, self.there)]
+        found: list[tuple[Module, Module]] = []
+        for kind in dict.fromkeys(fit.kind for _, fit in mine):
+            left = {draft.renamed(module.path): (module, fit) for module, fit in mine if fit.kind == kind}
+            right = {module.path: (module, fit) for module, fit in theirs if fit.kind == kind}
+            forms = (*CANONICAL, cell_form) if kind in RECURRENT else CANONICAL
+            for name, place in match(left, right, forms).pairs.items():
+                (module, fit), (there, other) = left[name], right[place]
+                if fit.form.declared and other.form.declared:
+                    continue
+                draft.survey.claim(module)
+                self.there.claim(there)
+                found.append((module, there))
+        return found
+
+    def paired(self) -> dict[Segments, Segments]:
+        """Source path -> template path of the modules that are left."""
+        draft = self.draft
+        done = {leaf.path for leaf in self.draft.survey.leaves if leaf.path in self.accounted}
+        names = {
+            draft.renamed(path): path
+            for path, module in draft.survey.modules.items()
+            if not any(leaf.path in done for leaf in module.leaves.values())
+        }
+        there = {
+            path: module
+            for path, module in self.there.modules.items()
+            if not any(leaf.path in self.filled for leaf in module.leaves.values())
+        }
+        matching = match(names, there)
+        self.report_ambiguous(matching.ambiguous)
+        pairs = {names[mine]: theirs for mine, theirs in matching.pairs.items()}
+        if draft.request.by_order:
+            left = [draft.survey.modules[path] for path in names.values() if path not in pairs]
+            right = [there[path] for path in sorted(there, key=natural) if path not in {*pairs.values()}]
+            for module, place in in_order(left, right, draft.table, draft.goal):
+                pairs[module.path] = place.path
+                self.by_order[module.path] = place.path
+        return pairs
 
     def report_ambiguous(self, ambiguous: Sequence[tuple[list[Segments], list[Segments]]]) -> None:
         for mine, theirs in ambiguous:
@@ -67,20 +138,35 @@ class _ByTemplate:
             text = f"{left} may be any of {right} in the template. Say --rename 'REGEX=NEW'"
             self.draft.problem("ambiguous", left, text)
 
-    def module(self, module: Module, place: Module, decision: Decision) -> None:
-        found = self.draft.parameters(module, decision)
-        slots = self.draft.goal.slots[decision.kind]
-        for parameter, (leaf, axes) in found.items():
-            slot = slots.get(parameter)
-            if slot is None:
-                self.draft.drop_slotless(leaf, self.draft.table.slots[decision.kind][parameter])
-                self.accounted.add(leaf.path)
-            elif there := place.leaves.get((slot.collection, slot.name)):
-                self.into(leaf, there, self.draft.permutation(axes, slot), axes, slot, decision, parameter)
-        for parameter, slot in slots.items():
+    def pair(self, module: Module, place: Module) -> None:
+        """One module into its place."""
+        decision = self.draft.decided(module, place)
+        self.accounted.update(leaf.path for leaf in module.leaves.values())
+        if decision is None or decision.choice is None:
+            self.filled.update(leaf.path for leaf in place.leaves.values())
+            return
+        if module.path in self.by_order:
+            decision = replace(
+                decision, evidence=f"{decision.evidence}; by order", guess=decision.guess or "another one"
+            )
+        choice = decision.choice
+        for slot, made in choice.made.items():
+            leaves = contributing(made, choice.fit.held)
             there = place.leaves.get((slot.collection, slot.name))
-            if parameter not in found and slot.fill is not None and there and isinstance(there.entry, TensorInfo):
-                self.draft.fill(there.entry, slot)
+            if there is not None:
+                self.into(leaves, made, there, slot, decision)
+                continue
+            for leaf in leaves:
+                if not any(
+                    leaf in contributing(other, choice.fit.held)
+                    for one, other in choice.made.items()
+                    if one is not slot
+                ):
+                    self.accounted.discard(leaf.path)
+        for slot in choice.form.slots:
+            there = place.leaves.get((slot.collection, slot.name))
+            if slot.fill is not None and slot not in choice.made and there and isinstance(there.entry, TensorInfo):
+                self.draft.fill(there.entry, slot.fill)
                 self.filled.add(there.path)
 
     def loose(self) -> None:
@@ -89,59 +175,83 @@ class _ByTemplate:
         theirs = {(*leaf.module, leaf.name): leaf for leaf in [*self.there.loose, *places]}
         matching = match(mine, theirs)
         self.report_ambiguous(matching.ambiguous)
-        decision = Decision((), "of no kind, as it is")
+        decision = Decision(None, "of no kind, as it is")
         for left, right in matching.pairs.items():
             leaf = mine[left]
             if what := self.draft.ruleless(leaf):
-                text = f"{self.draft.of(leaf)} belongs to {what}: there is no rule for it yet"
+                text = f"{self.draft.of(leaf)} belongs to {what}: there is no rule for it"
                 self.draft.problem("unsupported", leaf.path, text)
-            self.into(leaf, theirs[right], identity(len(leaf.shape)), None, None, decision, "")
+            self.accounted.add(leaf.path)
+            self.into([leaf], leaf.made, theirs[right], None, decision)
 
-    def into(
-        self,
-        leaf: Leaf,
-        there: Leaf,
-        perm: tuple[int, ...],
-        axes: Axes | None,
-        slot: Slot | None,
-        decision: Decision,
-        parameter: str,
-    ) -> None:
-        """One leaf into its place in the template, if shape and type fit."""
+    def into(self, leaves: list[Leaf], made: Operation, there: Leaf, slot: Slot | None, decision: Decision) -> None:
+        """What is made of some leaves into its place in the template, if shape and type fit."""
         draft = self.draft
-        self.accounted.add(leaf.path)
+        leaf = leaves[0] if leaves else there
         self.filled.add(there.path)
+        made = draft.cast(there.path, made)
         shown = draft.shown_goal(there.path)
-        shape = tuple(leaf.shape[i] for i in perm)
-        if shape != there.shape:
-            moved = "" if perm == identity(len(perm)) else f", as {shape},"
-            draft.problem("shape", leaf.path, f"{draft.of(leaf)}{moved} → {shown} is {there.shape} in the template")
-        if leaf.dtype != there.dtype:
-            text = f"{draft.of(leaf)} is {leaf.dtype} → {shown} is {there.dtype} in the template; nothing is cast"
-            draft.problem("dtype", leaf.path, text)
+        if made.shape != there.shape:
+            moved = "" if len(leaves) == 1 and made.shape == leaf.shape else f", as {made.shape},"
+            text = f"{draft.of(leaf)}{moved} → {shown} is {there.shape} in the template"
+            draft.problem("shape", leaf.path, text)
+        if made.dtype != there.dtype:
+            text = f"{draft.of(leaf)} is {made.dtype} → {shown} is {there.dtype} in the template; nothing is cast"
+            draft.problem("dtype", leaf.path, f"{text} without --cast '{shown}={there.dtype}'")
+        if not isinstance(there.made, Given) and not isinstance(there.entry, Alias):
+            self.layers.setdefault(there.path, {})[there.made] = made, decision, leaves
+            return
         if isinstance(there.entry, Alias):
-            self.tied[there.path] = leaf, perm
+            self.tied[there.path] = leaf, made
             return
-        if isinstance(leaf.entry, Alias):
-            self.ties[there.path] = leaf, perm
+        if leaves and all(each.tied for each in leaves):
+            self.ties[there.path] = leaf, made
             return
-        entry, info = there.entry, draft.info(leaf, there.path, perm, slot, axes)
+        self.step(there.entry, made, decision, leaves, slot)
+
+    def step(
+        self, entry: TensorInfo, made: Operation, decision: Decision, leaves: list[Leaf], slot: Slot | None
+    ) -> None:
+        """Note a step for a tensor of the template, which says what the tensor is."""
+        info = self.draft.info(entry.path, made, leaves, slot)
         info = replace(
             info,
-            shape=there.shape,
+            shape=entry.shape,
             axes=entry.axes or info.axes,
             role=entry.role or info.role,
             trainable=entry.trainable if info.trainable is None else info.trainable,
             class_=entry.class_,
             attrs=entry.attrs,
         )
-        draft.step(leaf, info, perm, decision, parameter, axes)
+        self.draft.step(info, made, decision, slot, source_axes(made, leaves, decision))
+
+    def stack(self) -> None:
+        """Make one tensor of the layers that the template holds stacked in it."""
+        entries = {entry.path: entry for entry in self.template.entries}
+        for path, layers in self.layers.items():
+            entry = entries[path]
+            assert isinstance(entry, TensorInfo)
+            whole = Given(entry.path, entry.shape, entry.dtype)
+            filled = {place: made for place, (made, _, _) in layers.items()}
+            missing: list[str] = []
+            made = _gathered(whole, filled, missing)
+            if made is None:
+                shown = self.draft.shown_goal(path)
+                text = f"{shown} {entry.shape} in the template is stacked, and has no source for {', '.join(missing)}"
+                self.draft.problem("missing", path, text)
+                continue
+            if made.shape == entry.shape:
+                _, decision, leaves = next(iter(layers.values()))
+                self.step(entry, made, decision, leaves, None)
 
     def take_stock(self) -> None:
         """Entries in the template's order; what is left over on either side is a problem."""
         draft, plan = self.draft, self.draft.plan
         left = self.left_over()
         lacking: list[TensorInfo] = []
+        for entry in self.template.entries:
+            if isinstance(entry, TensorInfo) and entry.path in self.ties:
+                self.untie(entry)
         for entry in self.template.entries:
             if isinstance(entry, Node):
                 plan.entries.append(entry)
@@ -151,20 +261,82 @@ class _ByTemplate:
                 text = f"{draft.shown_goal(entry.path)} is a value in the template, for which the source has none"
                 draft.problem("missing", entry.path, text)
             elif entry.path in self.ties:
-                leaf, perm = self.ties[entry.path]
-                draft.tie(leaf, entry.path, perm)
-            elif step := draft.made.get(entry.path):
+                leaf, made = self.ties[entry.path]
+                if not draft.tie(entry.path, leaf, made):
+                    text = f"{draft.of(leaf)} is tied to what has no target"
+                    draft.problem("missing", leaf.path, text)
+            elif step := draft.made.get(entry.path) or self.absent(entry):
                 plan.entries.append(step.target)
                 plan.steps[entry.path] = step
             elif entry.path not in self.filled:
                 lacking.append(entry)
         self.report_left_over(left, lacking)
         self.put_targets_first()
+        self.check_missing()
+
+    def untie(self, entry: TensorInfo) -> None:
+        """A tie of the source that cannot be one in the target becomes a copy, and the plan says so."""
+        leaf, made = self.ties[entry.path]
+        if self.draft.alias(entry.path, made) is None and isinstance(leaf.entry, Alias):
+            base = [
+                step for step in self.draft.made.values() if leaf.entry.target in {one.path for one in step.sources}
+            ]
+            if base:
+                del self.ties[entry.path]
+                self.step(entry, made, Decision(None, "a copy: its tie does not hold in this layout"), [leaf], None)
+                shown = self.draft.shown_goal(entry.path)
+                self.draft.plan.tied.append(
+                    f"{shown} is a copy of what {base[0].shown_target} is made of, no longer tied"
+                )
+
+    def absent(self, entry: TensorInfo) -> Step | None:
+        """The step for a tensor of the template that the source does not have, if it is not an error."""
+        if entry.path in self.filled:
+            return None
+        draft = self.draft
+        shown = draft.shown_goal(entry.path)
+        elements = getattr(self.template, "has_elements", lambda path: True)(entry.path)
+        for glob, policy in draft.request.missing:
+            if fnmatchcase(shown, glob):
+                self.missing_used.add(glob)
+                if policy != "keep":
+                    return self.filled_with(entry, policy, glob)
+                if elements:
+                    return self.kept(entry, f"--missing '{glob}=keep'")
+                text = f"{shown} {entry.shape} is to be kept from the template, which has shapes only"
+                draft.problem("missing", entry.path, text)
+                return None
+        if entry.role == "state" and elements:
+            return self.kept(entry, f"{_class(entry)} is no weight: the template's own is kept")
+        if entry.role == "state" and entry.class_ in _COUNTERS:
+            return self.filled_with(entry, "0", "")
+        return None
+
+    def kept(self, entry: TensorInfo, why: str) -> Step:
+        shown = self.draft.shown_goal(entry.path)
+        self.filled.add(entry.path)
+        self.draft.plan.kept.append(f"{shown}: {why}")
+        return Step(entry, Given(entry.path, entry.shape, entry.dtype, kept=True), why, shown, "")
+
+    def filled_with(self, entry: TensorInfo, policy: str, glob: str) -> Step:
+        shown = self.draft.shown_goal(entry.path)
+        self.filled.add(entry.path)
+        value = float(policy)
+        number = int(value) if value.is_integer() else value
+        why = f"--missing '{glob}={policy}'" if glob else f"{_class(entry)} counts from 0"
+        self.draft.plan.kept.append(f"{shown}: filled with {number}: {why}")
+        return Step(entry, Fill(entry.shape, entry.dtype, number), why, shown, "")
+
+    def check_missing(self) -> None:
+        for glob, policy in self.draft.request.missing:
+            if glob not in self.missing_used:
+                text = f"--missing '{glob}={policy}' matches no tensor of the template that the source does not have"
+                self.draft.problem("unused", glob, text)
 
     def left_over(self) -> list[Leaf]:
         """Leaves of the source without a place. An alias among them is collapsed into its target."""
-        leaves = [leaf for module in self.draft.survey.modules.values() for leaf in module.leaves.values()]
-        left = [leaf for leaf in [*leaves, *self.draft.survey.loose] if leaf.path not in self.accounted]
+        left = [leaf for leaf in self.draft.survey.leaves if leaf.path not in self.accounted]
+        left = [leaf for leaf in left if leaf.path not in self.draft.plan.dropped_paths]
         self.draft.plan.collapsed += [leaf.entry for leaf in left if isinstance(leaf.entry, Alias)]
         self.draft.tell_collapsed()
         return [leaf for leaf in left if not isinstance(leaf.entry, Alias)]
@@ -213,16 +385,16 @@ class _ByTemplate:
             text = f"{shown} is {draft.shown_goal(alias.target)} again in the template, but not in the source"
             source = draft.shown(self.tied[alias.path][0].path)
             draft.problem("unexpected", alias.path, f"{source} → {text}. Try --drop '{source}'")
-        elif alias.target in draft.made:
+        elif alias.target in draft.made or alias.target in draft.plan.steps:
             draft.plan.entries.append(alias)
             draft.plan.tied.append(f"{shown} is {draft.shown_goal(alias.target)} again, as in the template")
         elif alias.target not in self.filled:
             draft.problem("missing", alias.path, f"{shown} is tied in the template to what has no source")
 
-    def tied_alike(self, alias: Alias, leaf: Leaf, perm: tuple[int, ...]) -> bool:
+    def tied_alike(self, alias: Alias, leaf: Leaf, made: Operation) -> bool:
         """Whether the source ties a leaf to the same tensor, in the same order of axes, as the template does."""
-        made = self.draft.alias(leaf, alias.path, perm) if isinstance(leaf.entry, Alias) else None
-        return made is not None and (made.target, made.perm) == (alias.target, alias.perm)
+        found = self.draft.alias(alias.path, made) if leaf.tied else None
+        return found is not None and (found.target, found.perm) == (alias.target, alias.perm)
 
     def put_targets_first(self) -> None:
         """A tie of the source may stand before its target in the template's order: the target holds the bytes."""
@@ -240,6 +412,41 @@ class _ByTemplate:
 def _biases(tree: Survey, path: Segments) -> list[Leaf]:
     """A module's bias: all that is left of a head whose weight is the embedding's, where a tree holds no ties."""
     return [leaf for (_, name), leaf in tree.modules[path].leaves.items() if name == "bias"]
+
+
+def _whole(module: Module, tree: Survey) -> list[Fit]:
+    """The fits of a module that by itself is what the other framework makes of several."""
+    return [
+        fit for fit in fits(module, tree.convention) if fit.kind in (*RECURRENT, "attention") and not fit.form.whole
+    ]
+
+
+def _gathered(whole: Operation, filled: dict[Operation, Operation], missing: list[str]) -> Operation | None:
+    """A tensor from what its layers are made of; None where some are missing, which are then listed."""
+    if whole in filled:
+        return filled[whole]
+    axes = {axis for place in filled for axis in _path_to(place, whole)}
+    if not axes:
+        missing.append(described(whole) or "all of it")
+        return None
+    (axis,) = axes
+    layers = [_gathered(ops.index(whole, axis, i), filled, missing) for i in range(whole.shape[axis])]
+    return (
+        None if any(layer is None for layer in layers) else ops.stack([one for one in layers if one is not None], axis)
+    )
+
+
+def _path_to(place: Operation, whole: Operation) -> list[int]:
+    """The axis along which a layer, or a layer of a layer, is taken from a tensor."""
+    while isinstance(place, Index):
+        if place.of == whole:
+            return [place.axis]
+        place = place.of
+    return []
+
+
+def _class(entry: TensorInfo) -> str:
+    return f"a {entry.class_}" if entry.class_ else "state"
 
 
 def _nearest(name: str, among: Iterable[str]) -> str | None:

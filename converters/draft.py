@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypedDict
@@ -12,48 +12,84 @@ from ptformat.columns import Header
 from ptformat.paths import Segments
 from ptformat.tree import Alias, Entry, Node, TensorInfo
 
+from . import operations as ops
+from .applied import Applied
 from .content import Source
-from .conventions import CONVENTIONS, ESSENTIAL, Axes, Convention, Slot, spelled
+from .conventions import CONVENTIONS, ESSENTIAL, Convention, Slot
 from .files import Kind
-from .infer import Decision, Leaf, Module, decide, parameters, survey
+from .infer import Decision, decide
+from .kinds import Said, said
+from .layout import named_axes
 from .match import RenameError, Renames
-from .plan import Plan, Step, compose, identity, inverse
+from .operations import Given, Operation
+from .plan import Plan, Step, identity
 from .problems import Problem
-
-# The modules that linen's attention, LSTM and GRU cells are made of.
-ATTENTION = ("query", "key", "value")
-CELLS = (frozenset(("ii", "if", "ig", "io", "hi", "hf", "hg", "ho")), frozenset(("ir", "iz", "in", "hr", "hz", "hn")))
-GATES = frozenset.union(*CELLS)
+from .stacks import Stack, stacked_in
+from .survey import Leaf, Module, Survey, assemblies, survey
 
 
 class Steering(TypedDict, total=False):
     r"""The rules by which a user steers a conversion: keyword options of every verb that plans one.
 
-    kinds: (glob, kind) pairs for module paths as the source writes them.
+    kinds: (glob, kind) pairs for module paths as the source writes them. A kind may name a form and facts:
+        `attention:qkv(heads=12)`, `flatten_linear(channels=16, y=5, x=5)`.
     renames: (regex, new) pairs, anchored at whole segments of the source's module paths; at most one may match a path.
         The new text may use `\1`, and `.` or `/` between segments; empty, it removes what matched.
-    style: `nested` keeps segments, `linen-list` joins `layer.0` to `layer_0`. Not used with a template.
+    prefix: (old, new) beginnings of all names of the source; both with whole segments, either may be empty.
+    style: `nested` keeps segments, `linen-list` joins `layer.0` to `layer_0`, `linen-compact` numbers layers by their
+        class as a compact module does (`Dense_0`). Not used with a template.
+    only: Globs; tensors of the source that match none of them are not carried over.
     drop: Globs of source tensors that are not carried over.
+    missing: (glob, policy) pairs for tensors of the template that the source does not have: `keep` takes the
+        template's own, a number fills.
+    stacks: Rules for lists of equal layers that the target holds stacked: see `Stack`.
+    unstacks: (path, axis) pairs of source modules whose tensors are stacked layers, which become a list.
+    apply: (glob, operations) pairs: what is done to source tensors before their layout is changed, such as
+        `scale(0.125)`; see `applied`.
+    cast: (glob, dtype) pairs for target tensors.
+    fold: Globs of source modules whose spectral norm is folded into their weight.
+    by_order: Whether modules without a namesake in the template are paired by their order among those of one kind.
+    origin: The convention of the source where neither the file nor its names tell.
     strict: Whether a guess is an error.
     """
 
     kinds: Sequence[tuple[str, str]]
     renames: Sequence[tuple[str, str]]
+    prefix: tuple[str, str]
     style: str
+    only: Sequence[str]
     drop: Sequence[str]
+    missing: Sequence[tuple[str, str]]
+    stacks: Sequence[Stack]
+    unstacks: Sequence[tuple[str, int]]
+    apply: Sequence[tuple[str, str]]
+    cast: Sequence[tuple[str, str]]
+    fold: Sequence[str]
+    by_order: bool
+    origin: str | None
     strict: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What the user asks for; see `ptformat.converters.plan`. `sink` is the kind of file to be written, if known."""
+    """What the user asks for; see `Steering`. `sink` is the kind of file to be written, if known."""
 
     to: str
     template: Source | None = None
     kinds: Sequence[tuple[str, str]] = ()
     renames: Sequence[tuple[str, str]] = ()
+    prefix: tuple[str, str] = ("", "")
     style: str = "nested"
+    only: Sequence[str] = ()
     drop: Sequence[str] = ()
+    missing: Sequence[tuple[str, str]] = ()
+    stacks: Sequence[Stack] = ()
+    unstacks: Sequence[tuple[str, int]] = ()
+    apply: Sequence[tuple[str, str]] = ()
+    cast: Sequence[tuple[str, str]] = ()
+    fold: Sequence[str] = ()
+    by_order: bool = False
+    origin: str | None = None
     strict: bool = False
     sink: Kind | None = None
 
@@ -67,8 +103,9 @@ class Draft:
         table: The source's convention.
         goal: The target's.
         survey: The source's tree, without what is dropped.
+        kept: Its entries.
         made: Steps by target path, in order of making.
-        by_source: Steps by source path.
+        rules: (glob, kind) pairs of the user's, parsed.
     """
 
     def __init__(self, source: Source, request: Request, origin: str) -> None:
@@ -78,22 +115,51 @@ class Draft:
         self.plan = Plan(source.name, origin, request.to, header=_header(source.header, self.goal))
         self.problems: list[Problem] = []
         self.made: dict[str, Step] = {}
-        self.by_source: dict[str, Step] = {}
+        self.rules: list[tuple[str, Said]] = [(glob, said(kind)) for glob, kind in request.kinds]
+        self.applied = Applied(request.apply)
+        self.sharing: dict[Operation, str] = {}  # what a target tensor is made of, but for its axes' order -> its path
         self._rename = Renames(request.renames, self.table.separator)
-        self.survey = survey(self._kept(), self.table)
+        self._folds = dict.fromkeys(request.fold)
+        self._casts = dict.fromkeys(glob for glob, _ in request.cast)
+        self._rows = {entry.path: row for row, entry in enumerate(source.entries)}
+        self.survey = self._surveyed()
+
+    def _surveyed(self) -> Survey:
+        self.kept = kept = self._kept()
+        unstacked = stacked_in(self.request.unstacks, self.table.separator)
+        try:
+            found = survey(kept, self.table, unstacked)
+        except ValueError as error:
+            self.problem("shape", "", f"--unstack: {error}")
+            found = survey(kept, self.table)
+        self.applied.to(found, self.shown, self.problem)
+        return found
+
+    def assemble(self) -> None:
+        """Take attention, cells and the like as one module each, where the names leave no doubt or something says so."""
+        for module, fit in list(assemblies(self.survey)):
+            path = self.table.separator.join(module.path)
+            asked = [each for glob, each in self.rules if fnmatchcase(path, glob) and each.kind == fit.kind]
+            recorded = module.node is not None and module.node.module == fit.kind
+            if asked or recorded or not fit.form.declared:
+                self.survey.claim(module)
 
     def _kept(self) -> list[Entry]:
         """The source's entries without those that are dropped: by the user's globs, with their target, gradients."""
         gone: set[str] = set()
         kept: list[Entry] = []
         unused = dict.fromkeys(self.request.drop)
+        wanted = dict.fromkeys(self.request.only)
         for entry in self.source.entries:
             shown = self.shown(entry.path)
             glob = next((glob for glob in self.request.drop if fnmatchcase(shown, glob)), None)
+            only = next((glob for glob in self.request.only if fnmatchcase(shown, glob)), None)
             if isinstance(entry, Node):
                 reason = ""
             elif glob is not None:
                 reason = f"--drop {glob}"
+            elif self.request.only and only is None:
+                reason = "not among --only"
             elif isinstance(entry, Alias) and entry.target in gone:
                 reason = f"tied to {self.shown(entry.target)}, which is dropped"
             elif isinstance(entry, TensorInfo) and entry.role == "gradient":
@@ -105,9 +171,13 @@ class Draft:
                 gone.add(entry.path)
                 self.drop(entry.path, reason)
             else:
+                if not isinstance(entry, Node):
+                    wanted.pop(only or "", None)
                 kept.append(entry)
         for glob in unused:
             self.problem("unused", glob, f"--drop '{glob}' matches no tensor")
+        for glob in wanted:
+            self.problem("unused", glob, f"--only '{glob}' matches no tensor")
         return kept
 
     def shown(self, path: str) -> str:
@@ -122,11 +192,16 @@ class Draft:
         """A leaf with its shape."""
         return f"{self.shown(leaf.path)} {leaf.shape}"
 
+    def row(self, made: Operation) -> int:
+        """Where in the source the first tensor of a result stands."""
+        return min((self._rows[given.path] for given in ops.sources(made) if not given.kept), default=0)
+
     def ruleless(self, leaf: Leaf) -> str | None:
         """What a leaf of no kind belongs to for which there is no rule, or None."""
         module = self.survey.modules.get(leaf.module)
-        if leaf.name in ("mean", "var") and module and (leaf.collection, "scale") in module.leaves:
-            return "a batch norm whose statistics stand among its parameters, as nnx keeps them"
+        linen = self.plan.origin == "linen"
+        if linen and leaf.name in ("mean", "var") and module and (leaf.collection, "scale") in module.leaves:
+            return "a batch norm whose statistics stand among its parameters, as nnx keeps them (--from nnx)"
         return self.table.unsupported.get(leaf.name)
 
     def problem(self, kind: str, path: str, text: str) -> None:
@@ -137,8 +212,9 @@ class Draft:
 
     def drop(self, path: str, reason: str) -> None:
         """Note a tensor of the source that is not carried over."""
-        self.plan.dropped.append(f"{self.shown(path)}: {reason}")
-        self.plan.dropped_paths.append(path)
+        if path not in self.plan.dropped_paths:
+            self.plan.dropped.append(f"{self.shown(path)}: {reason}")
+            self.plan.dropped_paths.append(path)
 
     def drop_slotless(self, leaf: Leaf, slot: Slot) -> None:
         """Drop a tensor that the target's framework does not keep."""
@@ -146,7 +222,15 @@ class Draft:
         self.drop(leaf.path, f"{self.plan.goal} has no such tensor{back}")
 
     def renamed(self, path: Segments) -> Segments:
-        """A module path after the user's renames."""
+        """A module path after the user's prefix and renames."""
+        old, new = (tuple(filter(None, part.replace("/", ".").split("."))) for part in self.request.prefix)
+        if old or new:
+            if path[: len(old)] != old:
+                shown = self.table.separator.join(path)
+                text = f"{shown} does not begin with the prefix {self.table.separator.join(old)}"
+                self.problem("ambiguous", shown, text)
+                return path
+            path = (*new, *path[len(old) :])
         try:
             return self._rename(path)
         except RenameError as error:
@@ -162,107 +246,95 @@ class Draft:
         for regex, new in self.request.renames:
             if regex not in self._rename.used:
                 self.problem("unused", regex, f"--rename '{regex}={new}' matches no run of whole segments")
+        for glob in self._folds:
+            self.problem("unused", glob, f"--fold '{glob}' matches no module with a norm that can be folded")
+        for glob in self._casts:
+            self.problem("unused", glob, f"--cast '{glob}' matches no tensor of the target")
 
     def decided(self, module: Module, template: Module | None = None) -> Decision | None:
         """What a module is, or None after noting the problem."""
         name = self.table.separator.join(module.path)
-        what = self._layer_of(module.path)
-        if what and not any(fnmatchcase(name, glob) for glob, _ in self.request.kinds):
-            self.problem("unsupported", name, f"{name} belongs to {what}: there is no rule for it yet")
-            return None
-        decision = decide(module, self.table, self.goal, self.request.kinds, template)
+        fold = next((glob for glob in self.request.fold if fnmatchcase(name, glob)), None)
+        decision = decide(module, self.table, self.goal, self.rules, template, fold is not None)
         if decision.problem:
             self.problem(decision.problem.kind, decision.problem.path, decision.problem.text)
             return None
+        assert decision.choice is not None
+        if decision.choice.fit.form.fold:
+            self._folds.pop(fold or "", None)
+            for slot, leaf in decision.choice.fit.held.items():
+                if not slot.holds:
+                    self.drop(leaf.path, "folded into the weight")
+        self.plan.conditions += decision.choice.conditions
+        for slot in decision.choice.slotless:
+            self.drop_slotless(decision.choice.fit.held[slot], slot)
         return decision
 
-    def _layer_of(self, path: Segments) -> str:
-        """The layer without a rule that a module is a part of, or stands beside: linen makes them of modules."""
-        beside = {
-            name: self.survey.modules[*path[:-1], name].leaves.get((self.table.home, "kernel"))
-            for name in (*ATTENTION, *GATES)
-            if (*path[:-1], name) in self.survey.modules
-        }
-        if all(name in beside and (kernel := beside[name]) and len(kernel.shape) == 3 for name in ATTENTION):
-            return "attention"
-        if path[-1:] and path[-1] in GATES and any(cell <= beside.keys() for cell in CELLS):
-            return "a recurrent cell"
-        return ""
-
-    def parameters(self, module: Module, decision: Decision) -> dict[str, tuple[Leaf, Axes]]:
-        """Neutral parameter -> leaf and axes of a module whose kind is decided."""
-        found = parameters(module, decision.kind, self.table)
-        assert found is not None  # the kind was chosen among those that fit
-        return found
-
-    def permutation(self, axes: Axes, slot: Slot) -> tuple[int, ...]:
-        """How axes move into a slot of the target."""
-        goal = spelled(slot.axes, len(axes))
-        assert goal is not None
-        return tuple(axes.index(axis) for axis in goal)
+    def cast(self, path: str, made: Operation) -> Operation:
+        """A target tensor in the type that the user asks for."""
+        shown = self.shown_goal(path)
+        for glob, dtype in self.request.cast:
+            if fnmatchcase(shown, glob):
+                self._casts.pop(glob, None)
+                return ops.cast(made, dtype)
+        return made
 
     def step(
         self,
-        leaf: Leaf,
         target: TensorInfo,
-        perm: tuple[int, ...],
+        made: Operation,
         decision: Decision,
-        parameter: str,
-        axes: Axes | None,
+        slot: Slot | None = None,
+        axes: tuple[str, ...] | None = None,
     ) -> None:
         """Note how a target tensor is made; a problem when another one is made under its path."""
         shown = self.shown_goal(target.path)
+        given = ops.sources(made)
+        first = self.shown(given[0].path) if given else ""
+        shown_source = f"{first} and {len(given) - 1} more" if len(given) > 1 else first
         if target.path in self.made:
-            both = f"{self.made[target.path].shown_source} and {self.shown(leaf.path)}"
-            self.problem("ambiguous", leaf.path, f"{both} both become {shown}")
+            both = f"{self.made[target.path].shown_source} and {shown_source}"
+            self.problem("ambiguous", given[0].path if given else "", f"{both} both become {shown}")
             return
-        essential = bool(decision.kinds) and parameter in ESSENTIAL[decision.kind]
+        choice = decision.choice
+        essential = choice and slot and set(slot.holds).intersection(ESSENTIAL[choice.kind])
         guess = decision.guess if essential else ""
-        shown_source = self.shown(leaf.path)
-        made = Step(target, leaf.path, leaf.shape, perm, decision.evidence, shown, shown_source, axes, guess)
-        self.made[target.path] = self.by_source[leaf.path] = made
+        self.made[target.path] = Step(target, made, decision.evidence, shown, shown_source, axes, guess)
+        inner, _ = split(made)
+        self.sharing.setdefault(inner, target.path)
 
-    def fill(self, target: TensorInfo, slot: Slot) -> None:
-        """Note a target tensor that has no source and gets its slot's value."""
-        shown = self.shown_goal(target.path)
-        self.made[target.path] = Step(target, None, (), (), "the source has none", shown, "", fill=slot.fill)
+    def fill(self, target: TensorInfo, value: int | float, why: str = "the source has none") -> None:
+        """Note a target tensor that has no source and gets a value."""
+        made = ops.Fill(target.shape, target.dtype, value)
+        self.made[target.path] = Step(target, made, why, self.shown_goal(target.path), "")
 
-    def info(self, leaf: Leaf, path: str, perm: tuple[int, ...], slot: Slot | None, axes: Axes | None) -> TensorInfo:
-        """A target tensor: the leaf's type, its shape and axes moved."""
-        own = leaf.entry
-        shape = tuple(leaf.shape[i] for i in perm)
-        unmoved = own.axes if perm == identity(len(perm)) else None
-        spelt = tuple(axes[i] for i in perm) if axes else unmoved
-        return TensorInfo(path, leaf.dtype, shape, spelt or None, slot.role if slot else own.role, own.trainable)
+    def info(self, path: str, made: Operation, leaves: Sequence[Leaf], slot: Slot | None) -> TensorInfo:
+        """A target tensor: type and shape as it is made, role and the like from the leaves that it is made of."""
+        own = leaves[0].entry
+        trainable = own.trainable if all(leaf.entry.trainable == own.trainable for leaf in leaves) else None
+        axes = named_axes(slot, len(made.shape)) if slot else None
+        if slot is None and isinstance(made, Given):
+            axes = own.axes
+        return TensorInfo(path, made.dtype, made.shape, axes or None, slot.role if slot else own.role, trainable)
 
-    def alias(self, leaf: Leaf, path: str, own: tuple[int, ...]) -> Alias | None:
-        """An alias in the target for an alias of the source; None where what it is tied to has no step.
-
-        Args:
-            leaf: The source's alias.
-            path: The target's path.
-            own: How the alias' axes move by its own layout; its target's move by its step.
-        """
-        alias = leaf.entry
-        assert isinstance(alias, Alias)
-        base = self.by_source.get(alias.target)
-        if base is None:
+    def alias(self, path: str, made: Operation) -> Alias | None:
+        """An alias in the target for a tensor that is made of the same as another; None where there is none."""
+        inner, perm = split(made)
+        base = self.sharing.get(inner)
+        if base is None or base == path:
             return None
-        still = identity(len(leaf.shape))
-        perm = compose(compose(inverse(base.perm), alias.perm or still), own)
-        return Alias(path, base.target.path, None if perm == still else perm)
+        _, other = split(self.made[base].made)
+        order = tuple(other.index(axis) for axis in perm)
+        return Alias(path, base, None if order == identity(len(order)) else order)
 
-    def tie(self, leaf: Leaf, path: str, own: tuple[int, ...]) -> None:
-        """Enter the alias in the target for an alias of the source; the arguments are those of `alias`."""
-        alias = leaf.entry
-        assert isinstance(alias, Alias)
-        made = self.alias(leaf, path, own)
-        if made is None:
-            text = f"{self.of(leaf)} is tied to {self.shown(alias.target)}, which has no target"
-            self.problem("missing", alias.path, text)
-            return
-        self.plan.entries.append(made)
-        self.plan.tied.append(f"{self.shown_goal(path)} is {self.shown_goal(made.target)} again")
+    def tie(self, path: str, leaf: Leaf, made: Operation) -> bool:
+        """Enter the alias in the target for an alias of the source; False where what it is tied to is not there."""
+        alias = self.alias(path, made)
+        if alias is None:
+            return False
+        self.plan.entries.append(alias)
+        self.plan.tied.append(f"{self.shown_goal(path)} is {self.shown_goal(alias.target)} again")
+        return True
 
     def tell_collapsed(self) -> None:
         """A line for every module or tensor of the source that has no place of its own in the target."""
@@ -277,6 +349,19 @@ class Draft:
             again = f"layer {self.table.separator.join(target)}" if whole else self.shown(aliases[0].target)
             verb = "are" if len(aliases) > 1 else "is"
             self.plan.tied.append(f"{names} {verb} {again} again: one entry in {self.plan.goal}")
+
+
+def split(made: Operation) -> tuple[Operation, tuple[int, ...]]:
+    """(what a tensor is made of, the order of its axes): the last permutation taken off."""
+    if isinstance(made, ops.Permute):
+        return made.of, made.perm
+    return made, identity(len(made.shape))
+
+
+def contributing(made: Operation, held: Mapping[Slot, Leaf]) -> list[Leaf]:
+    """Those of a module's leaves that a tensor is made of, in their order."""
+    given = {one.path for one in ops.sources(made)}
+    return [leaf for leaf in held.values() if given & {one.path for one in ops.sources(leaf.made)}]
 
 
 def _header(header: Header, goal: Convention) -> Header:

@@ -26,7 +26,9 @@ def make(source: Source, request: Request) -> Plan:
         raise ValueError(f"cannot convert to {request.to!r}, only to {' or '.join(CONVENTIONS)}")
     if request.style not in STYLES:
         raise ValueError(f"style {request.style!r}, expected one of {', '.join(STYLES)}")
-    draft = Draft(source, request, _origin(source, request.to))
+    if request.origin is not None and request.origin not in CONVENTIONS:
+        raise ValueError(f"no convention {request.origin!r}, only {', '.join(CONVENTIONS)}")
+    draft = Draft(source, request, _origin(source, request))
     if request.template is None:
         by_style.fill_in(draft)
     else:
@@ -42,17 +44,22 @@ def make(source: Source, request: Request) -> Plan:
     return draft.plan
 
 
-def _origin(source: Source, to: str) -> str:
-    origin = convention_of(source.entries, CONVENTIONS, source.header.convention)
-    if origin is None and source.header.convention:
-        text = (
-            f"{source.name} is recorded as {source.header.convention}, for which there is no table yet (torch, linen)"
-        )
+def _origin(source: Source, request: Request) -> str:
+    recorded = source.header.convention
+    told = convention_of(source.entries, CONVENTIONS, recorded)
+    if request.origin is not None and recorded and CONVENTIONS[request.origin].name != recorded:
+        text = f"{source.name} is recorded as {recorded}, but --from says {request.origin}"
+        raise ConversionError([Problem("contradiction", source.name, text)])
+    origin = request.origin or told
+    if origin is None and recorded:
+        known = ", ".join(CONVENTIONS)
+        text = f"{source.name} is recorded as {recorded}, for which there is no table ({known}). Say --from"
         raise ConversionError([Problem("unsupported", source.name, text)])
     if origin is None:
-        text = f"{source.name}: neither recorded nor plain from the leaf names whose layout this is (torch, linen)"
+        known = ", ".join(CONVENTIONS)
+        text = f"{source.name}: neither recorded nor plain from the leaf names whose layout this is. Say --from ({known})"
         raise ConversionError([Problem("ambiguous", source.name, text)])
-    if origin == to:
+    if origin == request.to:
         text = f"{source.name} has {origin}'s layout already; leave --to out to copy it into another kind of file"
         raise ConversionError([Problem("ambiguous", source.name, text)])
     return origin

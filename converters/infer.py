@@ -219,11 +219,15 @@ def _choices(
             shapes = {slot: leaf.shape for slot, leaf in held.items()}
             sizes = sizes_of(fit.kind, [(fit.form, fit.shapes), (form, shapes)], evidence.facts)
             fitted = sizes is not None
-            sizes = sizes if sizes is not None else sizes_of(fit.kind, [(fit.form, fit.shapes), (form, {})], evidence.facts)
+            sizes = (
+                sizes if sizes is not None else sizes_of(fit.kind, [(fit.form, fit.shapes), (form, {})], evidence.facts)
+            )
             made = _made(fit, form, sizes or fit.sizes, evidence)
             if isinstance(made, str):
                 reasons.append(made)
-            elif fitted and (template is None or all(made.made[slot].shape == shapes[slot] for slot in made.made if slot in shapes)):
+            elif fitted and (
+                template is None or all(made.made[slot].shape == shapes[slot] for slot in made.made if slot in shapes)
+            ):
                 choices.append(made)
                 if template is None:
                     break  # the first form is the usual one
@@ -236,7 +240,7 @@ def _choices(
 
 def _allowed(form: Form, evidence: Evidence, template: Module | None) -> bool:
     """Whether a form of the target may be taken."""
-    if form.name in evidence.forms or evidence.classes.intersection(form.classes) and not form.when:
+    if form.name in evidence.forms or (evidence.classes.intersection(form.classes) and not form.when):
         return True
     for fact, value in form.when.items():
         known = evidence.facts.get(fact)
@@ -304,7 +308,11 @@ def _no_choice(
         return "contradiction", name, text
     reason = next(iter(reasons), f"{target.name} has no counterpart of {fitting[0].kind}")
     kind = "ambiguous" if "nothing tells" in reason else "lossy" if "--fold" in reason else "unsupported"
-    return kind, name, f"{name} has {module.text}{why}: {reason.replace('GLOB', name).replace('--fold', f'--fold {name!r}')}"
+    return (
+        kind,
+        name,
+        f"{name} has {module.text}{why}: {reason.replace('GLOB', name).replace('--fold', f'--fold {name!r}')}",
+    )
 
 
 def _chosen(
@@ -397,4 +405,3 @@ def convention_of(entries: Sequence[Entry], tables: Mapping[str, Convention], re
     shared = frozenset.intersection(*map(frozenset, own.values()))
     speaking = [name for name, names in own.items() if last & (names - shared)]
     return speaking[0] if len(speaking) == 1 else None
-

@@ -185,7 +185,9 @@ def _neutral(
             blocks.append(ops.part(row, second, block * columns, (block + 1) * columns))
             for start, stop in ((0, block * columns), ((block + 1) * columns, row.shape[second])):
                 if start < stop:
-                    text = f"{slot.name}, of which a layer with {sizes[name]} groups has only the blocks on the diagonal"
+                    text = (
+                        f"{slot.name}, of which a layer with {sizes[name]} groups has only the blocks on the diagonal"
+                    )
                     result.conditions.append(Condition(ops.part(row, second, start, stop), text))
         flat = [name, *(one for dim in dims for one in dim)]
         tensor = ops.stack([ops.reshape(block, [sizes[one] for one in flat[1:]]) for block in blocks], 0)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ptformat.paths import Segments
 
-STYLES = ("nested", "linen-list")
+from .conventions import Convention
+from .survey import Module, fits
+
+STYLES = ("nested", "linen-list", "linen-compact")
 _NUMBERED = re.compile(r"(.+?)((?:_\d+)+)")
 _LAYER = re.compile(r"layers_(\d+)")
 _CELL = re.compile(r"l(\d+)(_reverse)?")
@@ -244,3 +247,30 @@ def match(
         left = [path for path in left if path not in taken]
         right = [path for path in right if path not in given]
     return Matching(pairs, ambiguous)
+
+
+def natural(path: Segments) -> tuple[tuple[int, str, int], ...]:
+    """A key that sorts `Dense_2` before `Dense_10`."""
+    parts = (part for segment in path for part in re.split(r"(\d+)", segment))
+    return tuple((1, "", int(part)) if part.isdigit() else (0, part, 0) for part in parts)
+
+
+def in_order(
+    left: Sequence[Module], right: Sequence[Module], table: Convention, goal: Convention
+) -> Iterator[tuple[Module, Module]]:
+    """Pairs of modules that may be of one kind, each with the first of the others that is left.
+
+    Args:
+        left: Of the source, in its order.
+        right: Of the template, in the order of their numbers.
+        table: The source's convention.
+        goal: The template's.
+    """
+    free = [(module, {fit.kind for fit in fits(module, goal)}) for module in right]
+    for module in left:
+        kinds = {fit.kind for fit in fits(module, table)}
+        for place in free:
+            if kinds & place[1]:
+                free.remove(place)
+                yield module, place[0]
+                break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,9 @@ from ptformat.columns import Header
 from ptformat.tree import Alias, Entry, TensorInfo
 
 from .conventions import Axes
+from .layout import Condition
+from .operations import Given, Operation, Permute, described, exactness, sources
+from .operations_json import to_json as operations_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,37 +22,53 @@ class Step:
 
     Attributes:
         target: The tensor as it will be.
-        source: Path of the tensor it is made from, or None for one that is filled.
-        source_shape: Its shape.
-        source_axes: What its axes mean, where known.
-        perm: The target's i-th axis is the source's `perm[i]`-th.
+        made: The operations on source tensors that make it.
         evidence: Why it is made so.
-        guess: What else the module might be; empty where nothing else fits.
-        fill: The value of a tensor that has no source.
         shown_target: The target's path as its framework writes it.
-        shown_source: The source's.
+        shown_source: The source's; of several, the first and how many more.
+        source_axes: What the axes of the one source mean, where known.
+        guess: What else the module might be; empty where nothing else fits.
     """
 
     target: TensorInfo
-    source: str | None
-    source_shape: tuple[int, ...]
-    perm: tuple[int, ...]
+    made: Operation
     evidence: str
     shown_target: str
     shown_source: str
     source_axes: Axes | None = None
     guess: str = ""
-    fill: int | None = None
+
+    @property
+    def sources(self) -> tuple[Given, ...]:
+        """The tensors that it is made of, without those that are kept from the template."""
+        return tuple(given for given in sources(self.made) if not given.kept)
+
+    @property
+    def source(self) -> str | None:
+        """Path of the first tensor that it is made of, or None where there is none."""
+        return next((given.path for given in self.sources), None)
+
+    @property
+    def source_shape(self) -> tuple[int, ...]:
+        """Shape of the first tensor that it is made of."""
+        return next((given.shape for given in self.sources), ())
+
+    @property
+    def perm(self) -> tuple[int, ...] | None:
+        """The permutation of axes that is all that happens to its one source, or None where more does."""
+        if isinstance(self.made, Given):
+            return identity(len(self.made.shape))
+        return self.made.perm if isinstance(self.made, Permute) and isinstance(self.made.of, Given) else None
+
+    @property
+    def exactness(self) -> str:
+        """`bit`, `function` (the same function of other tensors), `rounded` or `lossy`."""
+        return exactness(self.made)
 
     @property
     def operation(self) -> str:
         """Such as `(out, in) → (in, out)`; empty where nothing moves."""
-        if self.fill is not None:
-            return f"filled with {self.fill}"
-        if self.perm == tuple(sorted(self.perm)):
-            return ""
-        axes = self.source_axes or tuple(map(str, range(len(self.perm))))
-        return f"({', '.join(axes)}) → ({', '.join(axes[i] for i in self.perm)})"
+        return described(self.made, self.source_axes)
 
 
 @dataclass(slots=True)
@@ -69,6 +89,8 @@ class Plan:
         dropped_paths: Source paths of what is dropped.
         collapsed: Source aliases that have no entry of their own in the target.
         undone: Whether the plan undoes a recorded conversion.
+        conditions: What must be zero in the source, or nothing is written.
+        configuration: A line for everything that is no weight and that the target must be built with.
     """
 
     source: str
@@ -84,6 +106,8 @@ class Plan:
     dropped_paths: list[str] = field(default_factory=list)
     collapsed: list[Alias] = field(default_factory=list)
     undone: bool = False
+    conditions: list[Condition] = field(default_factory=list)
+    configuration: list[str] = field(default_factory=list)
 
     @property
     def nbytes(self) -> int:
@@ -102,7 +126,7 @@ class Plan:
         for step in self.steps.values():
             because = f"guess: {step.evidence}; it may be {step.guess}" if step.guess else step.evidence
             because, told = "" if because == told else because, because
-            shape = str(step.source_shape) if step.source is not None else ""
+            shape = str(step.source_shape) if len(step.sources) == 1 else ""
             rows.append((step.shown_target, str(step.target.shape), step.shown_source, shape, step.operation, because))
         return rows
 
@@ -112,14 +136,35 @@ class Plan:
         lines += [f"{'kept':<10}{line}" for line in self.kept]
         lines += [f"{'dropped':<10}{line}" for line in _grouped(self.dropped)]
         lines += [f"{'note':<10}{line}" for line in self.notes]
-        guesses = self.guesses
+        lines += [f"{'only if':<10}{line}" for line in dict.fromkeys(c.text for c in self.conditions)]
+        lines += [f"{'set':<10}{line}" for line in self.configuration]
+        return [*lines, f"{self._exact()}; {self._guessed()}"]
+
+    def _exact(self) -> str:
+        """How exact the steps are, in words."""
         count = len(self.steps)
-        if count == 1:
-            lines.append(f"the step is exact; {'it rests on a guess' if guesses else 'nothing is guessed'}")
-            return lines
-        rest = f"{len(guesses)} of them {'rests' if len(guesses) == 1 else 'rest'} on a guess"
-        lines.append(f"all {count} steps are exact; {rest if guesses else 'nothing is guessed'}")
-        return lines
+        counts = Counter(step.exactness for step in self.steps.values())
+        if counts["bit"] == count:
+            return "the step is exact" if count == 1 else f"all {count} steps are exact"
+        words = {
+            "bit": "exact",
+            "function": "the same function of other tensors",
+            "rounded": "rounded",
+            "lossy": "lossy",
+        }
+        return f"of {count} steps " + ", ".join(
+            f"{counts[each]} {'is' if counts[each] == 1 else 'are'} {word}"
+            for each, word in words.items()
+            if counts[each]
+        )
+
+    def _guessed(self) -> str:
+        guesses = len(self.guesses)
+        if not guesses:
+            return "nothing is guessed"
+        if len(self.steps) == 1:
+            return "it rests on a guess"
+        return f"{guesses} of them {'rests' if guesses == 1 else 'rest'} on a guess"
 
     def text(self) -> str:
         """Table and report in aligned columns."""
@@ -135,11 +180,9 @@ class Plan:
                 "target": step.target.path,
                 "dtype": step.target.dtype,
                 "shape": list(step.target.shape),
-                "source": step.source,
-                "source_shape": list(step.source_shape),
-                "perm": list(step.perm),
-                "fill": step.fill,
-                "exactness": "bit",
+                "sources": {given.path: list(given.shape) for given in step.sources},
+                "made": operations_json(step.made),
+                "exactness": step.exactness,
                 "evidence": step.evidence,
                 "guess": step.guess or None,
             }
@@ -155,6 +198,8 @@ class Plan:
             "from": self.origin,
             "to": self.goal,
             "undone": self.undone,
+            "conditions": [{"zero": operations_json(each.made), "why": each.text} for each in self.conditions],
+            "configuration": self.configuration,
             "steps": steps,
             "aliases": aliases,
             "tied": self.tied,

@@ -136,10 +136,11 @@ class Survey:
         """Take a module that is made of several as one: its leaves belong to no other any more."""
         taken = {leaf.path for leaf in module.leaves.values()}
         for path, other in list(self.modules.items()):
-            if path != module.path or not module.leaves.keys() >= other.leaves.keys():
-                other.leaves = {at: leaf for at, leaf in other.leaves.items() if not _taken(leaf, module, taken)}
-                if not other.leaves:
-                    del self.modules[path]
+            other.leaves = {at: leaf for at, leaf in other.leaves.items() if not _taken(leaf, module, taken)}
+            if path == module.path:
+                self.loose += other.leaves.values()
+            if not other.leaves:
+                del self.modules[path]
         self.loose = [leaf for leaf in self.loose if not _taken(leaf, module, taken)]
         order = {id(leaf.entry): row for row, leaf in enumerate(self.leaves)}
         self.modules[module.path] = module

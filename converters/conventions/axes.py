@@ -90,7 +90,9 @@ def solve(equations: Iterable[Equation], known: Sizes) -> dict[str, int] | None:
                 continue
             name = min(unknown)
             having = [term for term in terms if name in term]
-            factor = sum(product([other for other in term if other != name], sizes) for term in having if _once(term, name))
+            factor = sum(
+                product([other for other in term if other != name], sizes) for term in having if _once(term, name)
+            )
             if len(unknown) > 1 or factor == 0 or not all(_once(term, name) for term in having):
                 waiting.append((terms, total))
                 continue

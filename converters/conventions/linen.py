@@ -114,12 +114,8 @@ LINEN = Convention(
                 classes="GRUCell",
             ),
         ),
-        "rnn": (
-            _form(*_gate("i", "input", "in", "bias"), *_gate("h", "hidden", "inner"), classes="SimpleCell"),
-        ),
-        "flatten_linear": (
-            _form(_param("kernel", "weight", "(*spatial channels) out"), _BIAS, declared=True),
-        ),
+        "rnn": (_form(*_gate("i", "input", "in", "bias"), *_gate("h", "hidden", "inner"), classes="SimpleCell"),),
+        "flatten_linear": (_form(_param("kernel", "weight", "(*spatial channels) out"), _BIAS, declared=True),),
         "weight_norm_linear": (_form(*_LINEAR, _param(_MAGNITUDE, "magnitude", "out")),),
         "weight_norm_conv": (_form(*_CONV, _param(_MAGNITUDE, "magnitude", "out")),),
         "weight_norm_conv_transpose": (_form(*_CONV_TRANSPOSE, _param(_MAGNITUDE, "magnitude", "(groups in)")),),
