@@ -124,7 +124,7 @@ class Tree:
         """Tensors where they stand, ties behind them all if any stands before its target."""
         tree = self._inner(self.tensors, ())
         found = [entry for entry, _ in containers.flatten(tree, self._made)]
-        names = {}
+        names: dict[str, str] = {}
         for entry in found:
             if isinstance(entry, TensorInfo):
                 names.setdefault(paths.join_flat(paths.parse(entry.path)), entry.path)
