@@ -99,8 +99,8 @@ def settled(entries: Sequence[Entry]) -> list[Entry]:
 
 def _tied(alias: Alias, target: Entry | None) -> Alias:
     if not isinstance(target, TensorInfo):
-        what = "is no tensor" if target else "does not stand before it"
-        raise FormatError("ALIAS", f"alias {alias.path!r}: its target {alias.target!r} {what}", path=alias.path)
+        what = f"alias {alias.path!r}: its target {alias.target!r} is no tensor that stands before it"
+        raise FormatError("ALIAS", what, path=alias.path)
     straight = tuple(range(len(target.shape)))
     if alias.perm is not None and tuple(sorted(alias.perm)) != straight:
         what = f"perm {alias.perm} is no permutation of the {len(straight)} axes of {alias.target!r}"

@@ -89,8 +89,8 @@ class Evaluation:
         match op:
             case Given():
                 places: tuple[Any, ...] = (*(slice(*ends) for ends in region), ...)  # an array, without axes too
-                held = self._given(op)[places]
-                return held
+                view: Array = self._given(op)[places]
+                return view
             case Fill():
                 return np.broadcast_to(scalar(op.value, op.dtype), _extents(region))
             case Arange():

@@ -47,7 +47,7 @@ def grouped(old: Shape, new: Shape) -> Iterator[tuple[Shape, Shape, int]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Cover:
+class Cover:
     """The flat range of one group in which a box lies.
 
     Attributes:
@@ -67,7 +67,8 @@ class _Cover:
     waste: float
 
 
-def _cover(sizes: Shape, region: Region, first: int) -> _Cover:
+def cover_of(sizes: Shape, region: Region, first: int) -> Cover:
+    """The cover of a box of one group, whose first axis is the `first` of the new shape."""
     at = 0
     for axis, ((start, stop), size) in enumerate(zip(region, sizes, strict=True)):
         at = at * size + start
@@ -78,8 +79,8 @@ def _cover(sizes: Shape, region: Region, first: int) -> _Cover:
             ends = region[axis + 1 :]
             taken = (*[slice(None)] * (axis + 1), *(slice(*one) for one in ends))
             waste = inner / math.prod(stop - start for start, stop in ends)
-            return _Cover(at * inner, (at + stop - start) * inner, shape, taken, first + axis, waste)
-    return _Cover(at, at + 1, (1,) * len(sizes), (slice(None),) * len(sizes), first, 1)
+            return Cover(at * inner, (at + stop - start) * inner, shape, taken, first + axis, waste)
+    return Cover(at, at + 1, (1,) * len(sizes), (slice(None),) * len(sizes), first, 1)
 
 
 def box_of_reshape(old: Shape, new: Shape, region: Region, box: Callable[[Region], Array], limit: int | None) -> Array:
@@ -93,7 +94,7 @@ def box_of_reshape(old: Shape, new: Shape, region: Region, box: Callable[[Region
         limit: Elements to ask for at once, so as to take some of them; None where asking costs nothing.
     """
     groups = list(grouped(old, new))
-    covers = [_cover(after, region[at : at + len(after)], at) for _, after, at in groups]
+    covers = [cover_of(after, region[at : at + len(after)], at) for _, after, at in groups]
     lengths = [cover.stop - cover.start for cover in covers]
     extents = tuple(stop - start for start, stop in region)
     if limit is not None and math.prod(lengths) > max(limit, math.prod(extents)):

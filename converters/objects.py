@@ -127,6 +127,10 @@ def _framework(thing: Any) -> str | None:
 
 def _owner(thing: Any) -> str | None:
     """`torch` or `flax` of an object by itself, by the names of its classes: nothing is imported."""
+    if isinstance(thing, type):
+        return None
+    if isinstance(thing, Mapping) and hasattr(thing, "_metadata"):  # a state dict, which may be empty
+        return "torch"
     for kind in type(thing).__mro__:
         top = kind.__module__.partition(".")[0]
         if top == "torch" and f"{kind.__module__}.{kind.__qualname__}" in _TORCHS:

@@ -22,16 +22,19 @@ class Tree:
     value: Any
 
 
-ONE_TO_ONE = ("permute", "reshape", "flip", "interleave", "deinterleave", "split", "unstack")
-OTHERS = ("part", "index", "join", "stack", "pad", "repeat", "fill")
+ONE_TO_ONE = ("permute", "reshape", "flip", "interleave", "deinterleave", "split", "unstack", "join", "stack")
+MORE = ("pad", "repeat", "fill")  # the sources are still there
+ALL = (*ONE_TO_ONE, *MORE, "part", "index")
 
 
 @st.composite
-def trees(draw: Any, arrays: dict[str, Any], dtype: str = "uint16", size: int = 6) -> Tree:
+def trees(
+    draw: Any, arrays: dict[str, Any], dtype: str = "uint16", kinds: Any = ALL, size: int = 6, leaf: Any = None
+) -> Tree:
     """A tree of at most `size` operations that keep every bit; the sources that it draws are put into `arrays`."""
-    tree = _leaf(draw, arrays, dtype)
+    tree = leaf or _leaf(draw, arrays, dtype)
     for _ in range(draw(st.integers(0, size))):
-        tree = _grown(draw, tree, arrays, dtype)
+        tree = _grown(draw, tree, arrays, dtype, kinds)
     return tree
 
 
@@ -47,10 +50,10 @@ def given(arrays: dict[str, Any], shape: tuple[int, ...], dtype: str) -> Tree:
     return Tree(leaf, leaf, arrays[path])
 
 
-def _grown(draw: Any, tree: Tree, arrays: dict[str, Any], dtype: str) -> Tree:
+def _grown(draw: Any, tree: Tree, arrays: dict[str, Any], dtype: str, kinds: Any) -> Tree:
     shape = tree.op.shape
     axis = draw(st.integers(0, len(shape) - 1)) if shape else 0
-    what = draw(st.sampled_from([*ONE_TO_ONE, *OTHERS]))
+    what = draw(st.sampled_from(kinds))
     if not shape and what not in ("reshape", "stack", "permute"):
         what = "stack"
     n = shape[axis] if shape else 1

@@ -83,7 +83,7 @@ def _identity(tensor: torch.Tensor) -> tuple[Any, ...]:
 def _address(tensor: torch.Tensor) -> tuple[str, int]:
     """Which memory it lies in, and where in it its first element is, in bytes."""
     if tensor.is_meta:  # every address is 0; two views of one storage are told by its object
-        return f"meta {tensor.untyped_storage()._cdata}", _BASE + tensor.storage_offset() * tensor.element_size()
+        return f"meta {tensor.untyped_storage()._cdata}", _BASE + int(tensor.storage_offset()) * tensor.element_size()
     return str(tensor.device), tensor.data_ptr()
 
 
