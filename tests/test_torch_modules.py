@@ -10,11 +10,12 @@ import pytest
 import torch
 from nets import bert_torch, cnn, minilm
 from torch import nn
+from torch.nn.utils import prune
 
 import ptformat
 import ptformat.reader
 from ptformat.torch import load_file, load_model, save_file, save_model
-from ptformat.torch.modules import KINDS
+from ptformat.torch.kinds import KINDS
 
 
 def saved(module: nn.Module, tmp_path: Path, **options: Any) -> Path:
@@ -74,7 +75,13 @@ def test_modules_stand_before_what_is_beneath_them_in_order(tmp_path: Path) -> N
         assert list(file.tree) == ["0", "1", "2", "3", "4"]
 
 
-CASES: dict[str, tuple[nn.Module, str, str, dict[str, Any], dict[str, tuple[str, ...] | None]]] = {
+RECURRENT = {"input_size": 2, "hidden_size": 3, "num_layers": 2, "bidirectional": True, "batch_first": False}
+GATES = [
+    f"{name}_l{n}{way}" for name in ("weight_ih", "weight_hh", "bias_ih") for n in "01" for way in ("", "_reverse")
+]
+TRANSPOSE = "torch.nn.modules.conv.ConvTranspose"
+RNN = "torch.nn.modules.rnn."
+CASES: dict[str, tuple[nn.Module, str, str | None, dict[str, Any], dict[str, tuple[str, ...] | None]]] = {
     "linear": (nn.Linear(2, 3), "torch.nn.modules.linear.Linear", "linear", {}, {"weight": ("out", "in")}),
     "embedding": (
         nn.Embedding(5, 2, padding_idx=1),
@@ -114,9 +121,142 @@ CASES: dict[str, tuple[nn.Module, str, str, dict[str, Any], dict[str, tuple[str,
     "layer_norm_of_two_axes": (
         nn.LayerNorm((4, 5)),
         "torch.nn.modules.normalization.LayerNorm",
-        "layer_norm",
+        None,
         {"normalized_shape": [4, 5], "eps": 1e-5},
         {"weight": None, "bias": None},
+    ),
+    "rms_norm_of_two_axes": (
+        nn.RMSNorm((4, 5), eps=0.5),
+        "torch.nn.modules.normalization.RMSNorm",
+        None,
+        {"normalized_shape": [4, 5], "eps": 0.5},
+        {"weight": None},
+    ),
+    "conv_transpose1d": (
+        nn.ConvTranspose1d(4, 6, 3, stride=2, output_padding=1, bias=False),
+        f"{TRANSPOSE}1d",
+        "conv_transpose",
+        {"stride": [2], "padding": [0], "output_padding": [1], "dilation": [1], "groups": 1},
+        {"weight": None},
+    ),
+    "conv_transpose2d": (
+        nn.ConvTranspose2d(4, 6, (3, 5), padding=(1, 2), dilation=2, groups=2),
+        f"{TRANSPOSE}2d",
+        "conv_transpose",
+        {"stride": [1, 1], "padding": [1, 2], "output_padding": [0, 0], "dilation": [2, 2], "groups": 2},
+        {"weight": None, "bias": None},
+    ),
+    "conv_transpose3d": (
+        nn.ConvTranspose3d(1, 2, 2),
+        f"{TRANSPOSE}3d",
+        "conv_transpose",
+        {"stride": [1] * 3, "padding": [0] * 3, "output_padding": [0] * 3, "dilation": [1] * 3, "groups": 1},
+        {"weight": None},
+    ),
+    "instance_norm1d": (
+        nn.InstanceNorm1d(4, affine=True, eps=0.5),
+        "torch.nn.modules.instancenorm.InstanceNorm1d",
+        "instance_norm",
+        {"eps": 0.5, "momentum": 0.1, "affine": True, "track_running_stats": False},
+        {"weight": ("features",), "bias": ("features",)},
+    ),
+    "instance_norm2d": (
+        nn.InstanceNorm2d(4, momentum=0.5, track_running_stats=True),
+        "torch.nn.modules.instancenorm.InstanceNorm2d",
+        "instance_norm",
+        {"eps": 1e-5, "momentum": 0.5, "affine": False, "track_running_stats": True},
+        {"running_mean": ("features",), "running_var": ("features",), "num_batches_tracked": None},
+    ),
+    "instance_norm3d": (
+        nn.InstanceNorm3d(4),
+        "torch.nn.modules.instancenorm.InstanceNorm3d",
+        "instance_norm",
+        {"eps": 1e-5, "momentum": 0.1, "affine": False, "track_running_stats": False},
+        {},
+    ),
+    "prelu": (nn.PReLU(), "torch.nn.modules.activation.PReLU", "prelu", {}, {"weight": None}),
+    "prelu_channels": (
+        nn.PReLU(3),
+        "torch.nn.modules.activation.PReLU",
+        "prelu_channels",
+        {},
+        {"weight": ("channels",)},
+    ),
+    "attention": (
+        nn.MultiheadAttention(6, 2, batch_first=True, add_bias_kv=True, add_zero_attn=True),
+        "torch.nn.modules.activation.MultiheadAttention",
+        "attention",
+        {"num_heads": 2, "embed_dim": 6, "kdim": 6, "vdim": 6, "batch_first": True, "add_zero_attn": True},
+        {
+            **dict.fromkeys(("in_proj_weight", "in_proj_bias", "bias_k", "bias_v", "out_proj.weight")),
+            "out_proj.bias": ("out",),
+        },
+    ),
+    "attention_of_other_widths": (
+        nn.MultiheadAttention(6, 2, kdim=4, vdim=5, bias=False),
+        "torch.nn.modules.activation.MultiheadAttention",
+        "attention",
+        {"num_heads": 2, "embed_dim": 6, "kdim": 4, "vdim": 5, "batch_first": False, "add_zero_attn": False},
+        dict.fromkeys(("q_proj_weight", "k_proj_weight", "v_proj_weight", "out_proj.weight")),
+    ),
+    "lstm": (
+        nn.LSTM(2, 3, num_layers=2, bidirectional=True),
+        f"{RNN}LSTM",
+        "lstm",
+        {**RECURRENT, "proj_size": 0},
+        dict.fromkeys(GATES),
+    ),
+    "lstm_with_a_projection": (
+        nn.LSTM(2, 3, proj_size=1, batch_first=True),
+        f"{RNN}LSTM",
+        None,
+        {**RECURRENT, "num_layers": 1, "bidirectional": False, "batch_first": True, "proj_size": 1},
+        {"weight_ih_l0": None, "weight_hr_l0": None},
+    ),
+    "lstm_cell": (
+        nn.LSTMCell(2, 3),
+        f"{RNN}LSTMCell",
+        "lstm",
+        {"input_size": 2, "hidden_size": 3},
+        dict.fromkeys(("weight_ih", "weight_hh", "bias_ih", "bias_hh")),
+    ),
+    "gru": (
+        nn.GRU(2, 3, num_layers=2, bidirectional=True),
+        f"{RNN}GRU",
+        "gru",
+        {**RECURRENT, "proj_size": 0},
+        dict.fromkeys(GATES),
+    ),
+    "gru_cell": (
+        nn.GRUCell(2, 3, bias=False),
+        f"{RNN}GRUCell",
+        "gru",
+        {"input_size": 2, "hidden_size": 3},
+        dict.fromkeys(("weight_ih", "weight_hh")),
+    ),
+    "rnn": (
+        nn.RNN(2, 3, num_layers=2, bidirectional=True, nonlinearity="relu"),
+        f"{RNN}RNN",
+        "rnn",
+        {**RECURRENT, "nonlinearity": "relu", "proj_size": 0},
+        {
+            "weight_ih_l0": ("hidden", "in"),
+            "weight_hh_l1": ("hidden", "inner"),
+            "bias_ih_l0_reverse": ("hidden",),
+            "bias_hh_l1_reverse": ("hidden",),
+        },
+    ),
+    "rnn_cell": (
+        nn.RNNCell(2, 3),
+        f"{RNN}RNNCell",
+        "rnn",
+        {"input_size": 2, "hidden_size": 3, "nonlinearity": "tanh"},
+        {
+            "weight_ih": ("hidden", "in"),
+            "weight_hh": ("hidden", "inner"),
+            "bias_ih": ("hidden",),
+            "bias_hh": ("hidden",),
+        },
     ),
     "rms_norm": (
         nn.RMSNorm(4),
@@ -130,6 +270,20 @@ CASES: dict[str, tuple[nn.Module, str, str, dict[str, Any], dict[str, tuple[str,
         "torch.nn.modules.normalization.GroupNorm",
         "group_norm",
         {"num_groups": 2, "eps": 0.5},
+        {"weight": ("features",), "bias": ("features",)},
+    ),
+    "batch_norm1d": (
+        nn.BatchNorm1d(3, affine=False),
+        "torch.nn.modules.batchnorm.BatchNorm1d",
+        "batch_norm",
+        {"eps": 1e-5, "momentum": 0.1},
+        {"running_mean": ("features",), "running_var": ("features",)},
+    ),
+    "batch_norm3d": (
+        nn.BatchNorm3d(3, track_running_stats=False),
+        "torch.nn.modules.batchnorm.BatchNorm3d",
+        "batch_norm",
+        {"eps": 1e-5, "momentum": 0.1},
         {"weight": ("features",), "bias": ("features",)},
     ),
     "batch_norm": (
@@ -189,7 +343,8 @@ def test_parts_stand_where_the_keys_around_them_put_them(tmp_path: Path) -> None
 
 
 def test_every_kind_has_a_case() -> None:
-    assert {kind.name for kind in KINDS.values()} == {case[2] for case in CASES.values()}
+    assert {*KINDS} == {type(case[0]) for case in CASES.values()}
+    assert {kind.name for kind in KINDS.values()} | {"prelu_channels"} == {case[2] for case in CASES.values()} - {None}
 
 
 def test_a_subclass_has_its_class_but_no_kind(tmp_path: Path) -> None:
@@ -201,15 +356,84 @@ def test_a_subclass_has_its_class_but_no_kind(tmp_path: Path) -> None:
     assert infos(path)["0.weight"].axes is None
 
 
-def test_a_hook_that_renames_tensors_leaves_no_kind(tmp_path: Path) -> None:
-    from torch.nn.utils import parametrizations, prune
+def recorded(module: nn.Module, tmp_path: Path) -> tuple[str | None, str | None, Any, dict[str, Any]]:
+    """Kind, class and attributes of a module, and the axes of its tensors."""
+    path = saved(nn.Sequential(module), tmp_path)
+    assert state_bytes(module) == {key[2:]: bytes_ for key, bytes_ in state_bytes(nn.Sequential(module)).items()}
+    _, kind, class_, attrs = nodes(path)["0"]
+    return kind, class_, attrs, {name[2:]: info.axes for name, info in infos(path).items()}
 
-    pruned = prune.random_unstructured(nn.Linear(2, 3), "weight", 0.5)  # type: ignore[no-untyped-call]
-    path = saved(nn.Sequential(pruned, parametrizations.weight_norm(nn.Linear(2, 3))), tmp_path)
-    assert nodes(path)["0"][1] is None
-    assert nodes(path)["1"][1] is None
+
+CONV = {"stride": [1, 1], "padding": [0, 0], "dilation": [1, 1], "groups": 1, "padding_mode": "zeros"}
+UP = {"stride": [1], "padding": [0], "output_padding": [0], "dilation": [1], "groups": 1}
+LAYERS: dict[str, tuple[Callable[[], nn.Module], dict[str, Any] | None, Any, Any]] = {
+    "linear": (lambda: nn.Linear(2, 3), None, ("out", "in"), ("out",)),
+    "conv": (lambda: nn.Conv2d(2, 3, 2), CONV, ("out", "in", "y", "x"), ("out",)),
+    "conv_transpose": (lambda: nn.ConvTranspose1d(2, 3, 2), UP, None, None),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_whose_weight_is_normed(name: str, tmp_path: Path) -> None:
+    make, attrs, weight, bias = LAYERS[name]
+    parametrized = f"torch.nn.utils.parametrize.Parametrized{type(make()).__name__}"
+    own = f"{type(make()).__module__}.{type(make()).__name__}"
+    at = "parametrizations.weight"
+    assert recorded(nn.utils.parametrizations.weight_norm(make()), tmp_path) == (
+        f"weight_norm_{name}",
+        parametrized,
+        attrs,
+        {"bias": bias, f"{at}.original0": None, f"{at}.original1": weight},
+    )
+    assert recorded(nn.utils.parametrizations.spectral_norm(make()), tmp_path) == (
+        name,
+        parametrized,
+        attrs,
+        {"bias": bias, f"{at}.original": weight, f"{at}.0._u": ("u",), f"{at}.0._v": ("v",)},
+    )
+    with pytest.warns(FutureWarning, match="deprecated"):
+        old = nn.utils.weight_norm(make())
+    axes = {"bias": bias, "weight_g": None, "weight_v": weight}
+    assert recorded(old, tmp_path) == (f"weight_norm_{name}", own, attrs, axes)
+    old = nn.utils.spectral_norm(make())  # type: ignore[no-untyped-call]
+    axes = {"bias": bias, "weight_orig": weight, "weight_u": ("u",), "weight_v": ("v",)}
+    assert recorded(old, tmp_path) == (name, own, attrs, axes)
+
+
+class Double(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+
+def twice(module: nn.Module) -> nn.Module:
+    return nn.utils.parametrize.register_parametrization(module, "weight", Double())
+
+
+UNKNOWN: dict[str, Callable[[], nn.Module]] = {
+    "pruned": lambda: prune.random_unstructured(nn.Linear(2, 3), "weight", 0.5),  # type: ignore
+    "other_axis": lambda: nn.utils.parametrizations.weight_norm(nn.Linear(2, 3), dim=1),
+    "whole": lambda: nn.utils.parametrizations.weight_norm(nn.Linear(2, 3), dim=None),  # type: ignore[arg-type]
+    "other_rows": lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(2, 3), dim=1),
+    "bias": lambda: nn.utils.parametrizations.weight_norm(nn.Linear(2, 3), "bias"),
+    "own": lambda: twice(nn.Linear(2, 3)),
+    "both": lambda: twice(nn.utils.parametrizations.weight_norm(nn.Linear(2, 3))),
+    "embedding": lambda: nn.utils.parametrizations.spectral_norm(nn.Embedding(2, 3)),
+    "orthogonal": lambda: nn.utils.parametrizations.orthogonal(nn.Linear(2, 3)),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_else_makes_a_weight_leaves_no_kind(name: str, tmp_path: Path) -> None:
+    kind, class_, attrs, axes = recorded(UNKNOWN[name](), tmp_path)
+    assert (kind, attrs, {*axes.values()}) == (None, None, {None})
+    assert class_ and class_.startswith("torch.nn.")
+
+
+def test_names_of_parametrized_tensors_and_roles(tmp_path: Path) -> None:
+    pruned = UNKNOWN["pruned"]()
+    path = saved(nn.Sequential(pruned, nn.utils.parametrizations.weight_norm(nn.Linear(2, 3))), tmp_path)
     assert infos(path)["0.weight_mask"].role == "buffer"
-    assert "1.parametrizations.weight" in nodes(path)
+    assert nodes(path)["1.parametrizations.weight"][1:3] == (None, "torch.nn.utils.parametrize.ParametrizationList")
 
 
 def test_roles_trainable_and_buffers(tmp_path: Path) -> None:

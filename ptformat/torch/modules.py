@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Unpack
 
 import torch
@@ -17,61 +17,10 @@ from ..saving import Options, put
 from ..tree import Alias, Entry, Node, TensorInfo
 from ..writer import Writer
 from . import tensors, versions, wrappers
+from .kinds import kind_of
 
 GRADIENTS = "grad"
 """The root beneath which gradients stand."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What a file records of a torch class.
-
-    Attributes:
-        name: Its neutral kind.
-        attrs: Attributes of the module that shapes do not tell.
-        axes: Name of a parameter or buffer -> what its axes mean.
-    """
-
-    name: str
-    attrs: tuple[str, ...]
-    axes: Mapping[str, tuple[str, ...]]
-
-
-def _conv(*spatial: str) -> Kind:
-    axes = {"weight": ("out", "in", *spatial), "bias": ("out",)}
-    return Kind("conv", ("stride", "padding", "dilation", "groups", "padding_mode"), axes)
-
-
-_SCALE = {"weight": ("features",), "bias": ("features",)}
-_BATCH_NORM = Kind(
-    "batch_norm",
-    ("eps", "momentum"),
-    {**_SCALE, "running_mean": ("features",), "running_var": ("features",), "num_batches_tracked": ()},
-)
-
-# By exact class: a subclass may change the layout, or the meaning.
-KINDS: dict[type[nn.Module], Kind] = {
-    nn.Linear: Kind("linear", (), {"weight": ("out", "in"), "bias": ("out",)}),
-    nn.Embedding: Kind("embedding", ("padding_idx", "max_norm"), {"weight": ("num", "features")}),
-    nn.Conv1d: _conv("x"),
-    nn.Conv2d: _conv("y", "x"),
-    nn.Conv3d: _conv("z", "y", "x"),
-    nn.LayerNorm: Kind("layer_norm", ("normalized_shape", "eps"), _SCALE),
-    nn.RMSNorm: Kind("rms_norm", ("normalized_shape", "eps"), _SCALE),
-    nn.GroupNorm: Kind("group_norm", ("num_groups", "eps"), _SCALE),
-    nn.BatchNorm1d: _BATCH_NORM,
-    nn.BatchNorm2d: _BATCH_NORM,
-    nn.BatchNorm3d: _BATCH_NORM,
-    nn.SyncBatchNorm: _BATCH_NORM,
-}
-
-
-def kind_of(module: nn.Module) -> Kind | None:
-    """The kind of a module, by exact class and only where its tensors have their usual names."""
-    kind = KINDS.get(type(module))
-    held = [name for name, tensor in [*module._parameters.items(), *module._buffers.items()] if tensor is not None]
-    # A hook such as the old weight_norm keeps the class and replaces `weight` by weight_g and weight_v.
-    return kind if kind and all(name in kind.axes for name in held) else None
 
 
 def save_model(
@@ -168,12 +117,11 @@ def _facts(
     buffers = {id(buffer) for buffer in module.buffers()}
     split = paths.split_flat(leaves)
     facts: dict[str, dict[str, Any]] = {}
+    known = _axes(modules)
     for key, value in state.items():
         if not isinstance(value, torch.Tensor):
             continue
-        owner, _, name = key.rpartition(".")
-        kind = kind_of(modules[owner]) if owner in modules else None
-        axes = kind.axes.get(name) if kind else None
+        axes = known.get(key)
         said: dict[str, Any] = {"axes": axes if axes and len(axes) == value.ndim else None}
         if isinstance(value, nn.Parameter):
             said |= {"role": "parameter", "trainable": value.requires_grad}
@@ -183,6 +131,16 @@ def _facts(
         if f"{GRADIENTS}.{key}" in leaves and isinstance(value, nn.Parameter):
             facts[paths.render(split[f"{GRADIENTS}.{key}"])] = {"axes": said["axes"], "role": "gradient"}
     return facts
+
+
+def _axes(modules: Mapping[str, nn.Module]) -> dict[str, tuple[str, ...] | None]:
+    """Key -> axes; a module's word goes before that of one within it."""
+    known: dict[str, tuple[str, ...] | None] = {}
+    for prefix, module in modules.items():
+        kind = kind_of(module)
+        for name, axes in kind.axes.items() if kind else ():
+            known.setdefault(f"{prefix}.{name}" if prefix else name, axes)
+    return known
 
 
 def _annotated(
