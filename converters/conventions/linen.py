@@ -47,7 +47,7 @@ LINEN = Convention(
     home="params",
     forms={
         "linear": (
-            _form(*_LINEAR, classes="Dense"),
+            _form(*_LINEAR, classes="linear.Dense"),
             _form(
                 _param("kernel", "weight", "in out1 out2"),
                 _param("bias", "bias", "out1 out2"),
@@ -63,26 +63,26 @@ LINEN = Convention(
                 refine={"in": ("in1", "in2")},
             ),
         ),
-        "embedding": (_form(_param("embedding", "weight", "num features"), classes="Embed"),),
-        "conv": (_form(*_CONV, classes="Conv"),),
+        "embedding": (_form(_param("embedding", "weight", "num features"), classes="linear.Embed"),),
+        "conv": (_form(*_CONV, classes="linear.Conv"),),
         "conv_transpose": (
-            _form(*_CONV_TRANSPOSE, when={"transpose_kernel": False}, classes="ConvTranspose"),
+            _form(*_CONV_TRANSPOSE, when={"transpose_kernel": False}, classes="linear.ConvTranspose"),
             _form(
                 _param("kernel", "weight", "*spatial (groups out) (groups in)"),
                 _CONV_TRANSPOSE[1],
                 name="transpose_kernel",
                 when={"transpose_kernel": True},
-                classes="ConvTranspose",
+                classes="linear.ConvTranspose",
             ),
         ),
-        "layer_norm": (_form(*_norm(), classes="LayerNorm"),),
-        "rms_norm": (_form(_norm()[0], classes="RMSNorm"),),
-        "group_norm": (_form(*_norm(), classes="GroupNorm"),),
-        "instance_norm": (_form(*_norm(), *_STATISTICS, classes="InstanceNorm"),),
-        "batch_norm": (_form(*_norm(), *_STATISTICS, classes="BatchNorm"),),
+        "layer_norm": (_form(*_norm(), classes="normalization.LayerNorm"),),
+        "rms_norm": (_form(_norm()[0], classes="normalization.RMSNorm"),),
+        "group_norm": (_form(*_norm(), classes="normalization.GroupNorm"),),
+        "instance_norm": (_form(*_norm(), *_STATISTICS, classes="normalization.InstanceNorm"),),
+        "batch_norm": (_form(*_norm(), *_STATISTICS, classes="normalization.BatchNorm"),),
         "layer_norm_spatial": (_form(*_norm("*spatial channels")),),
         "layer_norm_axes": (_form(*_norm("*axes")),),
-        "prelu": (_form(_param("negative_slope", "slope", ""), classes="PReLU"),),
+        "prelu": (_form(_param("negative_slope", "slope", ""), classes="activation.PReLU"),),
         "attention": (
             _form(
                 _param("query.kernel", "query.weight", "in heads dim"),
@@ -93,14 +93,14 @@ LINEN = Convention(
                 _param("value.bias", "value.bias", "kv_heads dim"),
                 _param("out.kernel", "out.weight", "heads dim out"),
                 _param("out.bias", "out.bias", "out"),
-                classes="MultiHeadDotProductAttention MultiHeadAttention SelfAttention",
+                classes="attention.MultiHeadDotProductAttention attention.MultiHeadAttention attention.SelfAttention",
             ),
         ),
         "lstm": (
             _form(
                 *(slot for gate in "ifgo" for slot in _gate(f"i{gate}", f"input.{gate}", "in")),
                 *(slot for gate in "ifgo" for slot in _gate(f"h{gate}", f"hidden.{gate}", "inner", f"bias.{gate}")),
-                classes="LSTMCell OptimizedLSTMCell",
+                classes="recurrent.LSTMCell recurrent.OptimizedLSTMCell",
             ),
         ),
         "gru": (
@@ -111,10 +111,12 @@ LINEN = Convention(
                 *_gate("hr", "hidden.r", "inner"),
                 *_gate("hz", "hidden.z", "inner"),
                 *_gate("hn", "hidden.n", "inner", "bias.hn"),
-                classes="GRUCell",
+                classes="recurrent.GRUCell",
             ),
         ),
-        "rnn": (_form(*_gate("i", "input", "in", "bias"), *_gate("h", "hidden", "inner"), classes="SimpleCell"),),
+        "rnn": (
+            _form(*_gate("i", "input", "in", "bias"), *_gate("h", "hidden", "inner"), classes="recurrent.SimpleCell"),
+        ),
         "flatten_linear": (_form(_param("kernel", "weight", "(*spatial channels) out"), _BIAS, declared=True),),
         "weight_norm_linear": (_form(*_LINEAR, _param(_MAGNITUDE, "magnitude", "out")),),
         "weight_norm_conv": (_form(*_CONV, _param(_MAGNITUDE, "magnitude", "out")),),

@@ -8,7 +8,8 @@ from typing import Any
 from .linen import LINEN
 from .neutral import Convention, Form, Slot, slot
 
-_CLASSES = {"Dense": "Linear"}
+# Of linen's classes; None where nnx has none.
+_CLASSES: dict[str, str | None] = {"Dense": "Linear", "MultiHeadDotProductAttention": None, "SelfAttention": None}
 
 
 def _form(*slots: Slot, classes: str = "", **facts: Any) -> Form:
@@ -17,11 +18,11 @@ def _form(*slots: Slot, classes: str = "", **facts: Any) -> Form:
 
 def _as_linen(form: Form) -> Form:
     """The same leaves without a collection: the Variable's class says what they are."""
-    names = [name.removeprefix("flax.linen.") for name in form.classes]
+    names = [name.rpartition(".")[2] for name in form.classes]
     return replace(
         form,
         slots=tuple(replace(slot, collection="") for slot in form.slots),
-        classes=tuple(f"flax.nnx.{_CLASSES.get(name, name)}" for name in names),
+        classes=tuple(f"flax.nnx.{own}" for name in names if (own := _CLASSES.get(name, name))),
     )
 
 
