@@ -19,7 +19,6 @@ from jax.sharding import PartitionSpec
 import ptformat
 import ptformat.reader
 from ptformat.flax import load, load_file, load_model, save, save_file, save_model
-from ptformat.flax.kinds import LINEN_KINDS, NNX_KINDS
 from ptformat.flax.states import VARIABLES
 
 
@@ -330,7 +329,6 @@ def test_kinds_attributes_and_axes_are_recorded(tmp_path: Path) -> None:
         "heads": (None, "flax.nnx.Dict", None),
         "heads.a.b": ("linear", "flax.nnx.Linear", None),
     }
-    assert {kind.name for kind in NNX_KINDS.values()} == {kind.name for kind in LINEN_KINDS.values()}
     axes = {p: e.axes for p, e in found.items() if isinstance(e, ptformat.TensorInfo) and e.axes}
     assert {p: a for p, a in axes.items() if not p.startswith("blocks")} == {
         "embed.embedding": ("num", "features"),

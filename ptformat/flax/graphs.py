@@ -15,7 +15,7 @@ from .. import attrs, paths
 from ..tree import Node
 from . import states
 from .arrays import Facts, unboxed
-from .kinds import NNX_KINDS
+from .kinds import NNX_KINDS, recorded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +63,7 @@ class Graph:
         self.dropped = dropped
         self.parts: dict[int, Part] = {}  # by id of the node, so that a module that contains itself is seen
         self.filled: dict[int, bool] = {}
+        self.normed: set[int] = set()  # ids of layers whose tensors a norm makes
 
     def part(self, node: Any) -> Part:
         """The one part that stands for this node."""
@@ -98,14 +99,17 @@ class Graph:
 
     def note(self, module: nnx.Pytree, path: str, inner: Mapping[Any, Any]) -> None:
         """Class, kind and attributes of a module, and the axes of its Variables."""
-        kind = NNX_KINDS.get(type(module))
-        axes = kind.axes(module) if kind else {}
-        held = {name: inner[name] for name in axes if isinstance(inner.get(name), nnx.Variable)}
+        of = NNX_KINDS.get(type(module))
+        kind = of(module) if of and id(module) not in self.normed else None
+        if isinstance(module, (nnx.WeightNorm, nnx.SpectralNorm)):
+            self.normed.add(id(module.layer_instance))  # by itself it is no such layer
+        found = {name: _reached(inner, name) for name in kind.axes} if kind else {}
+        held = {name: leaf for name, leaf in found.items() if isinstance(leaf, nnx.Variable)}
         # Under nnx.vmap Variables have an axis more, and the kind's layout does not hold.
-        if all(len(np.shape(unboxed(leaf))) == len(axes[name]) for name, leaf in held.items()):
-            for name in held:
-                at = paths.render((*paths.parse(path), name))
-                self.facts.tensors.setdefault(at, {})["axes"] = axes[name]
+        if kind and all(len(np.shape(unboxed(leaf))) == len(kind.axes[name]) for name, leaf in held.items()):
+            for name in held:  # a module's word goes before that of one within it
+                at = paths.render((*paths.parse(path), *name.split(".")))
+                self.facts.tensors.setdefault(at, {}).setdefault("axes", recorded(kind.axes[name]))
         else:
             kind = None
         self.facts.nodes[path] = Node(
@@ -114,6 +118,15 @@ class Graph:
             class_=states.public_name(type(module)),
             attrs=attrs.of(module, kind.attrs) if kind else None,
         )
+
+
+def _reached(inner: Mapping[Any, Any], name: str) -> Any:
+    """What stands at dotted names below a module; None where nothing does."""
+    first, *rest = name.split(".")
+    item = inner.get(first)
+    for attribute in rest:
+        item = getattr(item, attribute, None)
+    return item
 
 
 def _is_node(item: Any) -> bool:

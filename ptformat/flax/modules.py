@@ -21,6 +21,7 @@ from ..writer import Writer
 from .arrays import LINEN, Entries, Facts, arrays, entries, unboxed
 from .fitting import described, headline, misfits
 from .kinds import LINEN_KINDS as KINDS
+from .kinds import Kind, normed, recorded
 
 
 def save_model(
@@ -121,27 +122,76 @@ def _on_shapes(function: Callable[..., Any], *args: Any) -> Any:
 
 def _facts(submodules: Mapping[tuple[str, ...], nn.Module], variables: Any) -> Facts:
     facts = Facts()
+    norms = _norms(submodules, variables)
     for at, module in submodules.items():
         held = {c: _within(variables, (c, *at)) for c in ("params", "batch_stats")}
-        kind = KINDS.get(type(module))
+        of = KINDS.get(type(module))
+        kind = of(module) if of else None
+        if kind and at in norms:
+            kind, magnitude = _under(kind, module, norms[at])
+            if magnitude and (axes := recorded(kind.axes["magnitude"])):
+                facts.tensors[paths.render(magnitude)] = {"axes": axes}
         if kind:
-            axes = kind.axes(module)
-            leaves = {(c, name): leaf for c, inner in held.items() for name, leaf in inner.items() if name in axes}
             # Under nn.scan or nn.vmap leaves have an axis more, and the kind's layout does not hold.
-            if all(len(np.shape(unboxed(leaf))) == len(axes[name]) for (_, name), leaf in leaves.items()):
-                for c, name in leaves:
-                    facts.tensors[paths.render((c, *at, name))] = {"axes": axes[name]}
+            leaves = {
+                (c, *at, *name.split(".")): (leaf, axes)
+                for c, inner in held.items()
+                for name, axes in kind.axes.items()
+                if (leaf := _leaf(inner, name)) is not None
+            }
+            if all(len(np.shape(unboxed(leaf))) == len(axes) for leaf, axes in leaves.values()):
+                for path, (_, axes) in leaves.items():  # a module's word goes before that of one within it
+                    facts.tensors.setdefault(paths.render(path), {"axes": recorded(axes)})
             else:
                 kind = None
         if held["params"]:
-            path = paths.render(("params", *at))
-            facts.nodes[path] = Node(
-                path,
+            node = paths.render(("params", *at))
+            facts.nodes[node] = Node(
+                node,
                 module=kind.name if kind else None,
                 class_=attrs.class_name(module),
                 attrs=attrs.of(module, kind.attrs) if kind else None,
             )
     return facts
+
+
+def _norms(
+    submodules: Mapping[tuple[str, ...], nn.Module], variables: Any
+) -> dict[tuple[str, ...], tuple[nn.WeightNorm, tuple[str, ...]] | None]:
+    """Path of each layer whose tensors a norm makes -> the WeightNorm that makes its kernel, and the magnitude's path.
+
+    None where it is another norm, or makes something else.
+    """
+    found: dict[tuple[str, ...], tuple[nn.WeightNorm, tuple[str, ...]] | None] = {}
+    for at, module in submodules.items():
+        if not isinstance(module, (nn.WeightNorm, nn.SpectralNorm)):
+            continue
+        for collection in ("params", "batch_stats"):
+            for key in _within(variables, (collection, *at)):
+                *within, _ = layer = tuple(key.split("/"))[:-1]  # a key is the tensor's path and what is kept of it
+                path = (*at[:-1], *within)
+                if isinstance(module, nn.WeightNorm) and layer[-1] == "kernel" and path not in found:
+                    found[path] = module, (collection, *at, key)
+                else:
+                    found[path] = None
+    return found
+
+
+def _under(
+    kind: Kind, layer: nn.Module, norm: tuple[nn.WeightNorm, tuple[str, ...]] | None
+) -> tuple[Kind, tuple[str, ...]]:
+    """The kind of a layer under a norm, and the path of its magnitude, empty where it has none."""
+    kind = normed(kind, layer, norm[0]) if norm else Kind(None, kind.attrs, {})
+    return kind, norm[1] if norm and kind.name else ()
+
+
+def _leaf(tree: Any, name: str) -> Any:
+    """What stands at dotted names; None where nothing does."""
+    for key in name.split("."):
+        if not isinstance(tree, Mapping) or key not in tree:
+            return None
+        tree = tree[key]
+    return tree
 
 
 def _within(tree: Any, at: tuple[str, ...]) -> Mapping[str, Any]:
