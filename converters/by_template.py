@@ -275,19 +275,17 @@ class _ByTemplate:
         self.check_missing()
 
     def untie(self, entry: TensorInfo) -> None:
-        """A tie of the source that cannot be one in the target becomes a copy, and the plan says so."""
+        """A tie of the source whose other side is no tensor here: it holds the bytes; or its layout cannot be shared."""
         leaf, made = self.ties[entry.path]
-        if self.draft.alias(entry.path, made) is None and isinstance(leaf.entry, Alias):
-            base = [
-                step for step in self.draft.made.values() if leaf.entry.target in {one.path for one in step.sources}
-            ]
-            if base:
-                del self.ties[entry.path]
-                self.step(entry, made, Decision(None, "a copy: its tie does not hold in this layout"), [leaf], None)
-                shown = self.draft.shown_goal(entry.path)
-                self.draft.plan.tied.append(
-                    f"{shown} is a copy of what {base[0].shown_target} is made of, no longer tied"
-                )
+        if self.draft.alias(entry.path, made) is not None or not isinstance(leaf.entry, Alias):
+            return
+        del self.ties[entry.path]
+        base = [step for step in self.draft.made.values() if leaf.entry.target in {one.path for one in step.sources}]
+        self.step(entry, made, Decision(None, "a second name of the source's"), [leaf], None)
+        if base:
+            shown = self.draft.shown_goal(entry.path)
+            text = f"{shown} is a copy of what {base[0].shown_target} is made of: the layouts differ by more than axes"
+            self.draft.plan.tied.append(text)
 
     def absent(self, entry: TensorInfo) -> Step | None:
         """The step for a tensor of the template that the source does not have, if it is not an error."""
@@ -381,7 +379,7 @@ class _ByTemplate:
     def tie_as_template(self, alias: Alias) -> None:
         draft = self.draft
         shown = draft.shown_goal(alias.path)
-        if alias.path in self.tied and not self.tied_alike(alias, *self.tied[alias.path]):
+        if alias.path in self.tied and not self.tied_alike(alias, self.tied[alias.path][1]):
             text = f"{shown} is {draft.shown_goal(alias.target)} again in the template, but not in the source"
             source = draft.shown(self.tied[alias.path][0].path)
             draft.problem("unexpected", alias.path, f"{source} → {text}. Try --drop '{source}'")
@@ -391,9 +389,9 @@ class _ByTemplate:
         elif alias.target not in self.filled:
             draft.problem("missing", alias.path, f"{shown} is tied in the template to what has no source")
 
-    def tied_alike(self, alias: Alias, leaf: Leaf, made: Operation) -> bool:
+    def tied_alike(self, alias: Alias, made: Operation) -> bool:
         """Whether the source ties a leaf to the same tensor, in the same order of axes, as the template does."""
-        found = self.draft.alias(alias.path, made) if leaf.tied else None
+        found = self.draft.alias(alias.path, made)
         return found is not None and (found.target, found.perm) == (alias.target, alias.perm)
 
     def put_targets_first(self) -> None:

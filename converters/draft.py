@@ -136,7 +136,7 @@ class Draft:
         return found
 
     def assemble(self) -> None:
-        """Take attention, cells and the like as one module each, where the names leave no doubt or something says so."""
+        """Take attention, cells and the like as one module each, where names leave no doubt or something says so."""
         for module, fit in list(assemblies(self.survey)):
             path = self.table.separator.join(module.path)
             asked = [each for glob, each in self.rules if fnmatchcase(path, glob) and each.kind == fit.kind]
@@ -164,6 +164,8 @@ class Draft:
                 reason = f"tied to {self.shown(entry.target)}, which is dropped"
             elif isinstance(entry, TensorInfo) and entry.role == "gradient":
                 reason = "a gradient"
+            elif self.plan.origin == "nnx" and entry.role == "state" and self.plan.goal != "nnx":
+                reason = f"a {getattr(entry, 'class_', None) or 'state'} is no weight"
             else:
                 reason = ""
             if reason:

@@ -57,7 +57,9 @@ def _origin(source: Source, request: Request) -> str:
         raise ConversionError([Problem("unsupported", source.name, text)])
     if origin is None:
         known = ", ".join(CONVENTIONS)
-        text = f"{source.name}: neither recorded nor plain from the leaf names whose layout this is. Say --from ({known})"
+        text = (
+            f"{source.name}: neither recorded nor plain from the leaf names whose layout this is. Say --from ({known})"
+        )
         raise ConversionError([Problem("ambiguous", source.name, text)])
     if origin == request.to:
         text = f"{source.name} has {origin}'s layout already; leave --to out to copy it into another kind of file"

@@ -6,40 +6,71 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from ptformat.bands import byte_pieces
-from ptformat.dtypes import named
+from ptformat.dtypes import Array
 from ptformat.tree import Alias, TensorInfo
 
-from .content import Content, Pieces, Source, moved
-from .plan import Plan, compose
+from . import operations as ops
+from .content import Content, Pieces, Source
+from .evaluate import nonzero
+from .evaluate import pieces as evaluated
+from .operations import Given
+from .plan import Plan
+from .problems import ConversionError, Problem
 from .provenance import record
 
 
-def content_of(plan: Plan, source: Source, *, recorded: bool) -> Content:
+def content_of(plan: Plan, source: Source, *, recorded: bool, template: Source | None = None) -> Content:
     """What a sink writes when a plan runs.
 
     Args:
         plan: A plan made for this source.
         source: Where the tensors are.
         recorded: Whether the target can hold the record by which the conversion is undone.
+        template: Where the tensors are that the plan keeps of it.
+
+    Raises:
+        ConversionError: `lossy`, where the source holds something that the plan says is zero.
     """
+    check(plan, source)
 
     def pieces(entry: TensorInfo | Alias) -> Pieces:
-        step = plan.steps[entry.target if isinstance(entry, Alias) else entry.path]
-        dtype = named(step.target.dtype)
-        if step.source is None:
-            return byte_pieces(np.full(step.target.shape, step.fill, dtype.numpy), dtype)
-        perm = step.perm
+        made = plan.steps[entry.target if isinstance(entry, Alias) else entry.path].made
         if isinstance(entry, Alias) and entry.perm:
-            perm = compose(perm, entry.perm)
-        return moved(source, step.source, dtype.name, perm)
+            made = ops.permute(made, entry.perm)
+        if isinstance(made, Given):
+            return _of(made, source, template).pieces(made.path)
+        return evaluated(made, lambda given: _of(given, source, template).array(given.path))
 
     header = plan.header
     if recorded and not plan.undone:
         header = replace(header, provenance=record(plan, source))
     return Content(plan.entries, header, pieces)
+
+
+def _of(given: Given, source: Source, template: Source | None) -> Source:
+    """Where a tensor is."""
+    if not given.kept:
+        return source
+    if template is None:
+        raise ValueError(f"{given.path} is kept from the template, which is not given")
+    return template
+
+
+def check(plan: Plan, source: Source) -> None:
+    """Read what the plan says is zero; a problem for each tensor that has something else there."""
+
+    def array(given: Given) -> Array:
+        return source.array(given.path)
+
+    problems = []
+    for condition in plan.conditions:
+        count = nonzero(condition.made, array)
+        if count:
+            path = ops.sources(condition.made)[0].path
+            of = f"{count} of its {condition.made.count} elements are not 0"
+            problems.append(Problem("lossy", path, f"{path}: {condition.text}, must be 0, but {of}"))
+    if problems:
+        raise ConversionError(problems)
 
 
 def counted(content: Content, progress: Callable[[int], None] | None) -> Content:

@@ -11,7 +11,7 @@ from ptformat import paths
 from ptformat.paths import Segments
 from ptformat.tree import Alias, Entry, TensorInfo
 
-from .conventions import DECLARED, KINDS, REFINES, RIVALS, Convention, Form, Sizes, Slot
+from .conventions import DECLARED, EXPLICIT, KINDS, REFINES, RIVALS, USUAL, Convention, Form, Sizes, Slot
 from .kinds import Said
 from .layout import Condition, read, sizes_of, unknown, written
 from .operations import Operation
@@ -144,6 +144,8 @@ def decide(
         node = module.node
         if node and node.class_ and node.class_.startswith(convention.namespace) and not evidence.classes:
             return _problem("unsupported", name, f"{name} is a {node.class_}, for which there is no rule yet")
+        if template is None and not evidence.classes:
+            fitting = [fit for fit in fitting if fit.kind not in EXPLICIT]
         if not fitting:
             text = f"{name} has {module.text}: no kind with a rule has these names and ranks"
             return _problem("unsupported", name, text)
@@ -163,29 +165,28 @@ def _evidence(
     fold: bool,
 ) -> Evidence:
     found = Evidence(fold=fold)
-    for node, table in ((template and template.node, target), (module.node, convention)):
-        if node is None:
-            continue
-        own = {table.facts[key]: value for key, value in (node.attrs or {}).items() if key in table.facts}
-        found.facts.update(own)
-        classes = {kind for kind, forms in table.forms.items() for form in forms if node.class_ in form.classes}
-        if classes and node.class_:
-            found.classes.add(node.class_)
-        if table is convention and node.module:
-            found.kinds.setdefault(node.module, f"{node.module}: recorded in the file")
-        elif table is convention and len(classes) == 1:
-            (kind,) = classes
-            found.kinds.setdefault(kind, f"{kind}: the class {node.class_}")
+    finer = ""
     for glob, said in rules:
         if fnmatchcase(convention.separator.join(module.path), glob):
-            coarse = REFINES.get(said.kind, said.kind)
-            if said.kind.startswith("weight_norm"):
-                coarse = said.kind.removeprefix("weight_norm_")
-            found.kinds.pop(coarse, None)
             found.kinds.setdefault(said.kind, f"{said.kind}: --kind {glob}={said.text}")
+            finer = REFINES.get(said.kind, "")
             found.facts.update(said.facts)
             if said.form:
                 found.forms.add(said.form)
+    for node, table in ((module.node, convention), (template and template.node, target)):
+        if node is None:
+            continue
+        for key, value in (node.attrs or {}).items():
+            if key in table.facts:
+                found.facts.setdefault(table.facts[key], value)
+        classes = {kind for kind, forms in table.forms.items() for form in forms if node.class_ in form.classes}
+        if classes and node.class_:
+            found.classes.add(node.class_)
+        if table is convention and node.module and node.module != finer:
+            found.kinds.setdefault(node.module, f"{node.module}: recorded in the file")
+        elif table is convention and len(classes) == 1 and not node.module and not classes & {finer, *found.kinds}:
+            (kind,) = classes
+            found.kinds.setdefault(kind, f"{kind}: the class {node.class_}")
     return found
 
 
@@ -231,7 +232,9 @@ def _choices(
                 choices.append(made)
                 if template is None:
                     break  # the first form is the usual one
-            else:
+            elif not made.declared and all(
+                len(tensor.shape) == len(shapes.get(slot, tensor.shape)) for slot, tensor in made.made.items()
+            ):
                 loosely.append(made)
         if not forms:
             reasons.append(f"{target.name} has no counterpart of {fit.kind}")
@@ -267,7 +270,7 @@ def _made(fit: Fit, form: Form, sizes: Sizes, evidence: Evidence) -> Choice | st
     missing = unknown(fit.kind, fit.form, parameters, known) or unknown(fit.kind, form, parameters, known)
     scales = {name for slot in (*fit.held, *form.slots) for name in slot.scale if name not in known}
     if missing or scales:
-        names = [*missing[:1], *sorted(scales)]
+        names = [*[name for name in missing if name not in USUAL.get(fit.kind, {})][:1], *sorted(scales)]
         return f"nothing tells the size of {' and '.join(names)}. Say --kind 'GLOB={fit.kind}({names[0]}=N)'"
     try:
         reading = read(fit.kind, fit.form, {slot: leaf.made for slot, leaf in fit.held.items()}, known)
@@ -340,7 +343,7 @@ def _chosen(
         guess = _form_of(others[0][0]) if others else ""
         return Decision(first[0], said, guess, None, kinds)
     guess = " or ".join(_form_of(group[0]) if group[0].kind in kinds else group[0].kind for group in others)
-    guess = guess or _rival(module, convention, first[0], rare, word, template)
+    guess = guess or _rival(module, convention, kinds, first[0], rare, word, template)
     label = kinds[0] if len(kinds) == 1 else f"{kinds[0].split('_')[-1]} ({' or '.join(kinds)}: the same rule)"
     if first[0].fit.form.declared or first[0].form.declared:
         label = _form_of(first[0])
@@ -367,10 +370,16 @@ def _by_word(choices: list[Choice], path: Segments) -> tuple[list[Choice], str]:
 
 
 def _rival(
-    module: Module, convention: Convention, choice: Choice, rare: Sequence[Choice], word: str, template: Module | None
+    module: Module,
+    convention: Convention,
+    kinds: Sequence[str],
+    choice: Choice,
+    rare: Sequence[Choice],
+    word: str,
+    template: Module | None,
 ) -> str:
     """A rarer kind that the names and shapes fit as well and that gives something else, or nothing."""
-    rival = RIVALS.get(choice.kind)
+    rival = next((RIVALS[kind] for kind in kinds if kind in RIVALS), None)
     found = [one for one in rare if one.kind == rival]
     if rival == "conv_transpose" and any(one.effect != choice.effect for one in found):
         return rival

@@ -125,7 +125,9 @@ def read(kind: str, form: Form, held: Mapping[Slot, Operation], sizes: Sizes) ->
             if slot.scale:
                 piece = ops.scale(piece, sizes[slot.scale[1]] / sizes[slot.scale[0]])
             found.setdefault(parameter, []).append(_neutral(kind, form, slot, parameter, piece, items, sizes, result))
-    result.parameters = {name: ops.add_up(pieces) for name, pieces in found.items()}
+    result.parameters = {
+        name: pieces[0] if len(pieces) == 1 else ops.add_up(pieces) for name, pieces in found.items()
+    }
     return result
 
 

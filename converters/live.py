@@ -1,4 +1,4 @@
-"""Conversion of what is in memory: a torch module or state dict, linen variables.
+"""Conversion of what is in memory: a torch module or state dict, linen variables, an nnx module or State.
 
 The result passes through a temporary .ptf file, mapped: neither side is held twice.
 """
@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any, TypeAlias, Unpack
 
 from ptformat.atomic import PathLike
-from ptformat.columns import Header
+from ptformat.errors import FormatError
 
-from .content import MemorySource, Saving, Source
-from .conventions import LINEN, TORCH
+from .content import Saving, Source, whole
+from .conventions import BY_RECORDED, CONVENTIONS, LINEN, NNX
 from .draft import Steering
 from .execute import content_of
-from .files import open_source, ptf
+from .files import ptf
+from .infer import convention_of
+from .objects import source_of
 from .verbs import plan
 
 Tree: TypeAlias = Any  # a module, or nested mappings of a framework's arrays
@@ -28,18 +30,22 @@ Tree: TypeAlias = Any  # a module, or nested mappings of a framework's arrays
 def torch_to_flax(
     source: Tree | PathLike,
     *,
+    to: str | None = None,
     template: Tree | PathLike | None = None,
     **steering: Unpack[Steering],
 ) -> Any:
-    """Linen variables from a torch module, a state dict, or a file of any supported kind.
+    """Linen variables or an nnx State from a torch module, a state dict, or a file of any supported kind.
 
     Args:
         source: A module (its classes decide the kinds), a state dict, or a path. It is not changed.
-        template: Linen variables or a file whose structure the result gets, exactly.
+        to: `linen` or `nnx`; without it the template's, else `linen`.
+        template: What structure the result gets, exactly: linen variables, arrays or shapes (`jax.eval_shape`); a
+            tuple (linen module, its inputs); an nnx module or State, abstract too; or a file.
         steering: The rules of `Steering`, as for `plan`.
 
     Returns:
-        Nested dicts of jax arrays: `{"params": {"layers_0": {"kernel": (in, out), "bias": (out,)}}}`.
+        linen: nested dicts of jax arrays: `{"params": {"layers_0": {"kernel": (in, out), "bias": (out,)}}}`. nnx: a
+        State for `nnx.update(module, state)`.
 
     Raises:
         ConversionError: With every problem at once.
@@ -48,8 +54,7 @@ def torch_to_flax(
     """
     import ptformat.flax
 
-    made = _Made(source, template, _torch_source, _linen_source)
-    with made.file("linen", steering) as path:
+    with _converted(source, "torch", template, to, "linen", steering) as path:
         return ptformat.flax.load_file(path)
 
 
@@ -59,11 +64,12 @@ def flax_to_torch(
     template: Tree | PathLike | None = None,
     **steering: Unpack[Steering],
 ) -> Any:
-    """A torch state dict from linen variables or a file of any supported kind.
+    """A torch state dict from linen variables, an nnx module or State, or a file of any supported kind.
 
     Args:
-        source: Linen variables (dict or FrozenDict), or a path. They are not changed.
-        template: A torch module, a state dict or a file whose structure the result gets, exactly; its ties too.
+        source: Linen variables (dict or FrozenDict), an nnx module or State, or a path. They are not changed.
+        template: A torch module (on the meta device too), a state dict or a file whose structure the result gets,
+            exactly; its ties too.
         steering: The rules of `Steering`, as for `plan`.
 
     Returns:
@@ -76,44 +82,76 @@ def flax_to_torch(
     """
     import ptformat.torch
 
-    made = _Made(source, template, _linen_source, _torch_source)
-    with made.file("torch", steering) as path:
+    with _converted(source, "linen", template, "torch", "torch", steering) as path:
         return ptformat.torch.load_file(path)
 
 
-class _Made:
+def load_into(target: Tree, source: Tree | PathLike, **steering: Unpack[Steering]) -> Any:
+    """Load any source into a live model of any framework, converting on the way where the framework is another.
+
+    Everything is checked before anything is written: the model is left as it was when something is wrong. What is tied
+    in the model stays tied.
+
+    Args:
+        target: A torch module, which is changed; an nnx module, which is changed; linen variables, which are not.
+        source: A file of any supported kind, or a live object as `source_of` takes it.
+        steering: The rules of `Steering`, as for `plan`; only for a conversion.
+
+    Returns:
+        The torch or nnx module, or new linen variables.
+
+    Raises:
+        ConversionError: With every problem at once.
+        FormatError: When a file cannot be understood; MISMATCH where the tensors do not fit the model.
+        OSError: When it cannot be read.
+    """
+    with contextlib.closing(source_of(target)) as model:
+        whose = BY_RECORDED.get(model.header.convention or "")
+        if whose is None:
+            raise FormatError("TYPE", f"{model.name} is no torch module, nnx module or linen variables")
+        goal = next(name for name, table in CONVENTIONS.items() if table is whose)
+        with _converted(source, None, target, goal, goal, steering) as path:
+            if goal == "torch":
+                import ptformat.torch
+
+                ptformat.torch.load_model(target, path)
+                return target
+            import ptformat.flax
+
+            if goal == "nnx":
+                return ptformat.flax.load_model(target, path)
+            return ptformat.flax.load_file(path, like=target)
+
+
+@contextlib.contextmanager
+def _converted(
+    source: Tree | PathLike, origin: str | None, template: Tree | None, to: str | None, usual: str, steering: Steering
+) -> Iterator[Path]:
     """A conversion whose result is a file for a moment."""
-
-    def __init__(self, source: Tree, template: Tree, read: Any, read_template: Any) -> None:
-        self.source, self.template, self.read, self.read_template = source, template, read, read_template
-
-    @contextlib.contextmanager
-    def file(self, to: str, steering: Steering) -> Iterator[Path]:
-        with contextlib.ExitStack() as stack:
-            source: Source = stack.enter_context(contextlib.closing(_open(self.source, self.read)))
-            template = None
-            if self.template is not None:
-                template = stack.enter_context(contextlib.closing(_open(self.template, self.read_template)))
-            made = plan(source, to=to, template=template, **steering)
-            # What is mapped stays readable when the file's name is gone (where it cannot go, the folder stays).
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ptformat-", ignore_cleanup_errors=True))
-            path = Path(folder) / "converted.ptf"
-            ptf.write(content_of(made, source, recorded=False), path, Saving(durable=False))
-            yield path
-
-
-def _open(tree: Tree | PathLike, read: Any) -> Source:
-    opened: Source = open_source(tree) if isinstance(tree, (str, os.PathLike)) else read(tree)
-    return opened
+    with contextlib.ExitStack() as stack:
+        held: Source = stack.enter_context(contextlib.closing(source_of(source, convention=_plain(source, origin))))
+        model = None
+        if template is not None:
+            convention = _plain(template, to or usual)
+            model = stack.enter_context(contextlib.closing(source_of(template, convention=convention)))
+        goal = to or _goal(model, usual)
+        # What is mapped stays readable when the file's name is gone (where it cannot go, the folder stays).
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ptformat-", ignore_cleanup_errors=True))
+        path = Path(folder) / "converted.ptf"
+        if origin is None and convention_of(held.entries, CONVENTIONS, held.header.convention) == goal:
+            content = whole(held)
+        else:
+            made = plan(held, to=goal, template=model, **steering)
+            content = content_of(made, held, recorded=False, template=model)
+        ptf.write(content, path, Saving(durable=False))
+        yield path
 
 
-def _torch_source(tree: Tree) -> Source:
-    from ptformat.torch import modules
+def _plain(tree: Tree, convention: str | None) -> str | None:
+    """The convention to take plain containers for; what is a file or a framework's own object says it itself."""
+    return None if isinstance(tree, (str, os.PathLike)) or convention in (None, "torch") else convention
 
-    return MemorySource(modules.entries_of(tree), Header(convention=TORCH.name), "the torch tree")
 
-
-def _linen_source(tree: Tree) -> Source:
-    from ptformat.flax import arrays
-
-    return MemorySource(arrays.entries(tree), Header(convention=LINEN.name), "the linen tree")
+def _goal(model: Source | None, usual: str) -> str:
+    recorded = None if model is None else model.header.convention
+    return {LINEN.name: "linen", NNX.name: "nnx"}.get(recorded or "", usual)

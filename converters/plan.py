@@ -13,7 +13,7 @@ from ptformat.tree import Alias, Entry, TensorInfo
 from .conventions import Axes
 from .layout import Condition
 from .operations import Given, Operation, Permute, described, exactness, sources
-from .operations_json import to_json as operations_json
+from . import operations_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ class Plan:
                 "dtype": step.target.dtype,
                 "shape": list(step.target.shape),
                 "sources": {given.path: list(given.shape) for given in step.sources},
-                "made": operations_json(step.made),
+                "made": operations_json.to_json(step.made),
                 "exactness": step.exactness,
                 "evidence": step.evidence,
                 "guess": step.guess or None,
@@ -198,7 +198,7 @@ class Plan:
             "from": self.origin,
             "to": self.goal,
             "undone": self.undone,
-            "conditions": [{"zero": operations_json(each.made), "why": each.text} for each in self.conditions],
+            "conditions": [{"zero": operations_json.to_json(each.made), "why": each.text} for each in self.conditions],
             "configuration": self.configuration,
             "steps": steps,
             "aliases": aliases,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,12 @@ from ptformat.dtypes import TABLE, named
 from ptformat.limits import MAX_CHUNK_BYTES
 from ptformat.tree import Alias, TensorInfo, Value
 
+from . import operations, operations_json
 from .content import Source
 from .conventions import CONVENTIONS
-from .plan import Plan, Step, identity, inverse
+from .inversion import inverse
+from .operations import Fill, Given, Operation
+from .plan import Plan, Step
 
 _LEFT_OUT = ("requires", "chunk", "codec", "stored", "sum")
 _MAX_CHUNKS = 2**20  # of the largest size: 64 TiB
@@ -27,12 +31,19 @@ def record(plan: Plan, source: Source) -> dict[str, Any]:
 
     Returns:
         `origin`: the convention's name for users; `tree`: the source's index map without chunks; `source` and
-        `target`: the paths of the steps, U+000A between them; `perm`: their permutations; `fill`: the values of
+        `target`: the paths of the steps that only permute, U+000A between them; `perm`: their permutations; `made`: target
+        path -> operations of the others; `fill`: the values of
         dropped integers of one element, by path; `filled`: the paths of what was made from nothing; `dropped`: of
-        what was left out.
+        what was left out. Empty where there is no way back.
     """
     steps = [step for step in plan.steps.values() if step.source is not None]
     filled = [path for path, step in plan.steps.items() if step.source is None]
+    try:
+        inverse({step.target.path: step.made for step in steps})
+    except ValueError:
+        return {}  # a norm that was folded, rows that were cut off: there is no way back to record
+    moved = [step for step in steps if step.perm is not None]
+    made = {step.target.path: operations_json.to_json(step.made) for step in steps if step.perm is None}
     rows = {entry.path: row for row, entry in enumerate(source.entries)}
     tree = index.to_map(columns_of(source.header, MAX_CHUNK_BYTES, list(source.entries), rows, []))
     for key in _LEFT_OUT:
@@ -43,9 +54,10 @@ def record(plan: Plan, source: Source) -> dict[str, Any]:
     return {
         "origin": plan.origin,
         "tree": tree,
-        "source": "\n".join(step.source or "" for step in steps),
-        "target": "\n".join(step.target.path for step in steps),
-        "perm": [list(step.perm) for step in steps],
+        "source": "\n".join(step.source or "" for step in moved),
+        "target": "\n".join(step.target.path for step in moved),
+        "perm": [list(step.perm or ()) for step in moved],
+        **({"made": made} if made else {}),
         **({"fill": fill} if fill else {}),
         **({"filled": sorted(filled)} if filled else {}),
         **({"dropped": sorted(plan.dropped_paths)} if plan.dropped_paths else {}),
@@ -61,35 +73,61 @@ def undo(source: Source, goal: str) -> Plan | None:
     record = source.header.provenance
     if record.get("origin") != goal:
         return None
+    held = {entry.path: entry for entry in source.entries if isinstance(entry, TensorInfo)}
+    if any(isinstance(entry, Value) for entry in source.entries):
+        return None
     try:
         original = _tree(record["tree"])
-        came = dict(zip(record["source"].split("\n"), record["target"].split("\n"), strict=True))
-        perms = dict(zip(came, [tuple(map(operator.index, perm)) for perm in record["perm"]], strict=True))
+        targets = _targets(
+            record, {info.path: info for info in original.entries() if isinstance(info, TensorInfo)}, held
+        )
         fill = {path: operator.index(value) for path, value in record.get("fill", {}).items()}
         dropped, filled = set(record.get("dropped", ())), set(record.get("filled", ()))
+        if held.keys() - filled != targets.keys():
+            return None
+        came = inverse(targets)
     # A record may hold anything at all: an index's values of any type, and numbers that no tree bears out.
-    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError):
         return None
-    held = {entry.path: entry for entry in source.entries if isinstance(entry, TensorInfo)}
-    if held.keys() - filled != set(came.values()) or any(isinstance(entry, Value) for entry in source.entries):
-        return None
-    plan = _restore(source, goal, original, _Record(held, came, perms, fill, dropped))
+    plan = _restore(source, goal, original, _Record(held, came, fill, dropped))
     if plan is None or not came.keys() <= plan.steps.keys():
         return None
     plan.dropped = [f"{path}: the conversion that is undone made it" for path in held if path in filled]
     return plan
 
 
+def _targets(
+    record: dict[str, Any], tensors: dict[str, TensorInfo], held: dict[str, TensorInfo]
+) -> dict[str, Operation]:
+    """Target path -> how it was made, of tensors with the types that the file's have now."""
+
+    def given(path: str, dtype: str | None = None) -> Given:
+        info = tensors[path]
+        return Given(path, info.shape, dtype or info.dtype)
+
+    targets: dict[str, Operation] = {}
+    sources = record["source"].split("\n") if record["source"] else []
+    names = record["target"].split("\n") if record["target"] else []
+    for source, target, perm in zip(sources, names, record["perm"], strict=True):
+        order = tuple(map(operator.index, perm))
+        targets[target] = operations.permute(given(source, held[target].dtype), order)
+    for target, made in record.get("made", {}).items():
+        operation = operations_json.from_json(made, given)
+        dtype = held[target].dtype
+        if operation.dtype != dtype:
+            operation = operations_json.from_json(made, lambda path, dtype=dtype: given(path, dtype))
+        targets[target] = operation
+    for target, operation in targets.items():
+        if (operation.shape, operation.dtype) != (held[target].shape, held[target].dtype):
+            raise ValueError(f"{target} has another shape or type than recorded")
+    return targets
+
+
 class _Record:
     def __init__(
-        self,
-        held: dict[str, TensorInfo],
-        came: dict[str, str],
-        perms: dict[str, tuple[int, ...]],
-        fill: dict[str, int],
-        dropped: set[str],
+        self, held: dict[str, TensorInfo], came: dict[str, Operation], fill: dict[str, int], dropped: set[str]
     ) -> None:
-        self.held, self.came, self.perms, self.fill, self.dropped = held, came, perms, fill, dropped
+        self.held, self.came, self.fill, self.dropped = held, came, fill, dropped
 
 
 def _restore(source: Source, goal: str, original: Index, record: _Record) -> Plan | None:
@@ -97,19 +135,16 @@ def _restore(source: Source, goal: str, original: Index, record: _Record) -> Pla
     names = {table.name: name for name, table in CONVENTIONS.items()}
     plan = Plan(source.name, names.get(theirs or "", "?"), goal, header=original.header, undone=True)
     plan.notes.append(f"undoes the conversion recorded in {source.name}")
+    separator = CONVENTIONS[plan.origin].separator if plan.origin != "?" else "/"
     for entry in original.entries():
         if isinstance(entry, TensorInfo):
-            step = _step(
-                entry, record, ours.separator, CONVENTIONS[plan.origin].separator if plan.origin != "?" else "/"
-            )
+            step = _step(entry, record, ours.separator, separator)
             if step is None and entry.path in record.dropped:
                 continue
             if step is None:
                 return None
             plan.steps[entry.path] = step
             plan.entries.append(step.target)
-        elif isinstance(entry, Alias) and entry.target not in plan.steps:
-            continue
         elif entry.path not in record.dropped:
             plan.entries.append(entry)
     aliases = [entry for entry in plan.entries if isinstance(entry, Alias)]
@@ -125,17 +160,16 @@ def _step(info: TensorInfo, record: _Record, ours: str, theirs: str) -> Step | N
         bits = np.iinfo(named(info.dtype).numpy) if named(info.dtype).bits >= 8 else None
         if bits is None or not bits.min <= value <= bits.max:
             return None
-        return Step(info, None, (), (), "recorded in the file", info.path, "", fill=value)
-    held = record.held[record.came[info.path]]
-    perm = record.perms[info.path]
-    if sorted(perm) != list(identity(len(info.shape))) or held.shape != tuple(info.shape[i] for i in perm):
+        return Step(info, Fill((), info.dtype, value), "recorded in the file", info.path, "")
+    made = record.came[info.path]
+    if made.shape != info.shape:
         return None
-    target = TensorInfo(
-        info.path, held.dtype, info.shape, info.axes, info.role, info.trainable, info.class_, info.attrs
-    )
-    shown = info.path.replace(".", ours), held.path.replace(".", theirs)
-    back = inverse(perm)
-    return Step(target, held.path, held.shape, back, "recorded in the file", *shown, held.axes)
+    given = operations.sources(made)
+    first = given[0].path.replace(".", theirs) if given else ""
+    shown = f"{first} and {len(given) - 1} more" if len(given) > 1 else first
+    axes = record.held[given[0].path].axes if len(given) == 1 else None
+    target = replace(info, dtype=made.dtype)
+    return Step(target, made, "recorded in the file", info.path.replace(".", ours), shown, axes)
 
 
 def _tree(tree: dict[str, Any]) -> Index:

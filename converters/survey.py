@@ -136,6 +136,8 @@ class Survey:
         """Take a module that is made of several as one: its leaves belong to no other any more."""
         taken = {leaf.path for leaf in module.leaves.values()}
         for path, other in list(self.modules.items()):
+            if other is module:
+                continue
             other.leaves = {at: leaf for at, leaf in other.leaves.items() if not _taken(leaf, module, taken)}
             if path == module.path:
                 self.loose += other.leaves.values()

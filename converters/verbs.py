@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace
 from typing import Unpack
@@ -32,10 +33,11 @@ def plan(
 
     Args:
         source: A file of any supported kind, or a `Source`.
-        to: `linen` or `torch`.
-        template: A file or `Source` whose structure the result gets, exactly: names, order, root.
+        to: `torch`, `linen` or `nnx`.
+        template: A file or `Source` whose structure the result gets, exactly: names, order, root; `source_of` makes one of a live
+            or abstract object.
         target: Where the result would be written; what that kind of file cannot hold is then noted.
-        steering: The rules of `Steering`: kinds, renames, style, drop, strict.
+        steering: The rules of `Steering`.
 
     Returns:
         A plan without problems.
@@ -55,7 +57,7 @@ def plan(
 
 
 def _planned(source: Source, request: Request) -> Plan:
-    plain = request == Request(to=request.to, strict=request.strict, sink=request.sink)
+    plain = request == Request(to=request.to, strict=request.strict, sink=request.sink, origin=request.origin)
     back = undo(source, request.to) if plain and source.header.provenance else None
     made = back or make(source, request)
     made.notes[:0] = source.notes
@@ -85,14 +87,14 @@ def convert(
     Args:
         source: A file of any supported kind, recognised by what it holds.
         target: The file to write, of the kind its suffix says, replaced in one step; without a suffix a directory.
-        to: `linen` or `torch`.
+        to: `torch`, `linen` or `nnx`.
         template: A file or `Source` whose structure the result gets, exactly.
         codec: `raw` or `zstd`, for a .ptf.
         max_shard_bytes: Bytes of tensors in one file of a Hugging Face directory.
         durable: Whether the file is on disk on return.
         progress: Called with the bytes written since it was last called.
         total: Called once with all the bytes there are to write.
-        steering: The rules of `Steering`: kinds, renames, style, drop, strict.
+        steering: The rules of `Steering`.
 
     Returns:
         The plan that was run.
@@ -103,10 +105,13 @@ def convert(
         OSError: From the file system.
     """
     kind = check_target(source, target)
-    with opened(source) as held:
-        made = plan(held, to=to, template=template, target=target, **steering)
+    with contextlib.ExitStack() as stack:
+        held = stack.enter_context(opened(source))
+        model = None if template is None else stack.enter_context(opened(template))
+        made = plan(held, to=to, template=model, target=target, **steering)
         saving = Saving(codec=codec, durable=durable, origin=os.fspath(source), max_shard_bytes=max_shard_bytes)
-        write_content(content_of(made, held, recorded=kind.records), kind, target, saving, progress, total)
+        content = content_of(made, held, recorded=kind.records, template=model)
+        write_content(content, kind, target, saving, progress, total)
     return made
 
 

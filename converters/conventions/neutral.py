@@ -1,4 +1,4 @@
-"""Neutral module kinds: their parameters and what each axis means (spec/conventions-1.0.md); what a framework's table says.
+"""Neutral module kinds, their parameters and what each axis means (spec/conventions-1.0.md); what tables consist of.
 
 A framework's table says under which name and in which order of axes it keeps each parameter; a conversion goes from
 table to table through these names.
@@ -80,7 +80,9 @@ ESSENTIAL: dict[str, Axes] = {
 # nothing else fits, but told as what else a module may be.
 RIVALS: dict[str, str] = {"conv": "conv_transpose", "rms_norm": "prelu_channels"}
 # Kinds that are never inferred where another kind fits, nor told.
-DECLARED = frozenset(("flatten_linear", "embedding_bag", "bilinear", "layer_norm_axes"))
+DECLARED = frozenset(("flatten_linear", "embedding_bag", "bilinear", "layer_norm_spatial", "layer_norm_axes"))
+# Of these, the kinds that names and shapes alone never show: a user, a class or a template says so.
+EXPLICIT = DECLARED - {"layer_norm_spatial"}
 # Kinds that say more than another, which may be recorded of the same module.
 REFINES: dict[str, str] = {
     "flatten_linear": "linear",

@@ -31,12 +31,12 @@ _FORMS = {kind: tuple(map(_as_linen, forms)) for kind, forms in LINEN.forms.item
 
 
 def _weight_norm(form: Form) -> Form:
-    """A WeightNorm holds its layer, and the magnitude as a bare array under a key of its path."""
+    """A WeightNorm holds its layer, and the magnitude as a bare array under a key that is its path, in files labelled `kernel`."""
     *layer, magnitude = form.slots
     return Form(
         (
             *(replace(slot, name=f"layer_instance.{slot.name}") for slot in layer),
-            replace(magnitude, name="scales.('kernel',)", variable=""),
+            replace(magnitude, name="scales.kernel", variable=""),
         ),
     )
 

@@ -114,9 +114,15 @@ TORCH = Convention(
             ),
         ),
         "layer_norm_spatial": (
-            _form(slot("weight", "scale", "channels *spatial"), slot("bias", "bias", "channels *spatial")),
+            _form(
+                slot("weight", "scale", "channels *spatial"),
+                slot("bias", "bias", "channels *spatial"),
+                classes="normalization.LayerNorm",
+            ),
         ),
-        "layer_norm_axes": (_form(slot("weight", "scale", "*axes"), slot("bias", "bias", "*axes")),),
+        "layer_norm_axes": (
+            _form(slot("weight", "scale", "*axes"), slot("bias", "bias", "*axes"), classes="normalization.LayerNorm"),
+        ),
         "prelu": (_form(slot("weight", "slope", "1"), classes="activation.PReLU"),),
         "prelu_channels": (_form(slot("weight", "slope", "channels"), classes="activation.PReLU"),),
         "attention": (
