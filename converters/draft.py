@@ -312,6 +312,8 @@ class Draft:
 
     def info(self, path: str, made: Operation, leaves: Sequence[Leaf], slot: Slot | None) -> TensorInfo:
         """A target tensor: type and shape as it is made, role and the like from the leaves that it is made of."""
+        if not leaves:  # nothing but zeros
+            return TensorInfo(path, made.dtype, made.shape, role=slot.role if slot else None)
         own = leaves[0].entry
         trainable = own.trainable if all(leaf.entry.trainable == own.trainable for leaf in leaves) else None
         axes = named_axes(slot, len(made.shape)) if slot else None

@@ -69,8 +69,9 @@ class _Inversion:
             whole = self._whole(node)
             if isinstance(node, o.Given) and whole is not None:
                 found[node] = whole
-            for known in [whole] if whole is not None else self.known.get(node, []):
-                self._descend(node, known)
+            if node.count:
+                for known in [whole] if whole is not None else self.known.get(node, []):
+                    self._descend(node, known)
         leaves = dict.fromkeys(one for op in self.targets.values() for one in o.sources(op) if not one.kept)
         problems = {leaf: self._reason(leaf) for leaf in leaves if leaf not in found}
         used = frozenset[int]().union(*(found[leaf].sums for leaf in leaves if leaf in found))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from . import operations as ops
-from .conventions import KINDS, SPATIAL, USUAL, Axes, Form, Sizes, Slot
+from .conventions import KINDS, SAME, SPATIAL, USUAL, Axes, Form, Sizes, Slot
 from .conventions.axes import ANY, ONES, STAR, Dim, Equation, chosen, several, solve, spelled
 from .operations import Operation
 
@@ -58,7 +58,8 @@ def sizes_of(kind: str, held: Iterable[tuple[Form, Mapping[Slot, Shape]]], facts
     sizes = solve(equations, known)
     for form, _ in held:
         sizes = sizes and _refined(form, sizes)
-    if sizes is None:
+    one, other = SAME.get(kind, ("", ""))
+    if sizes is None or (one in sizes and other in sizes and sizes[one] != sizes[other]):
         return None
     for name, usual in USUAL.get(kind, {}).items():
         if name not in sizes and (isinstance(usual, int) or usual in sizes):

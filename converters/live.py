@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, Unpack
 
@@ -129,11 +129,10 @@ def _converted(
 ) -> Iterator[Path]:
     """A conversion whose result is a file for a moment."""
     with contextlib.ExitStack() as stack:
-        held: Source = stack.enter_context(contextlib.closing(source_of(source, convention=_plain(source, origin))))
+        held: Source = stack.enter_context(contextlib.closing(_opened(source, steering.get("origin") or origin)))
         model = None
         if template is not None:
-            convention = _plain(template, to or usual)
-            model = stack.enter_context(contextlib.closing(source_of(template, convention=convention)))
+            model = stack.enter_context(contextlib.closing(_opened(template, to or usual)))
         goal = to or _goal(model, usual)
         # What is mapped stays readable when the file's name is gone (where it cannot go, the folder stays).
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ptformat-", ignore_cleanup_errors=True))
@@ -147,9 +146,12 @@ def _converted(
         yield path
 
 
-def _plain(tree: Tree, convention: str | None) -> str | None:
-    """The convention to take plain containers for; what is a file or a framework's own object says it itself."""
-    return None if isinstance(tree, (str, os.PathLike)) or convention in (None, "torch") else convention
+def _opened(tree: Tree, usual: str | None) -> Source:
+    """A tree as a source; containers that do not say whose they are have the usual convention."""
+    held = source_of(tree)
+    if held.header.convention is None and isinstance(tree, Mapping) and usual is not None:
+        return source_of(tree, convention=usual)
+    return held
 
 
 def _goal(model: Source | None, usual: str) -> str:

@@ -168,6 +168,8 @@ def join(of: Sequence[Operation], axis: int) -> Operation:
                 members.append(member)
     if len(members) == 1:
         return members[0]
+    if (filled := _filled(made)) is not None:
+        return filled
     stacked = [one.of for one in members if isinstance(one, Reshape) and _inserts(one, axis)]
     if len(stacked) == len(members) and len({one.shape for one in stacked}) == 1:
         return stack(stacked, axis)
@@ -183,6 +185,13 @@ def _grown(left: Operation, right: Operation, axis: int) -> Operation | None:
     return part(left.of, axis, left.start, right.stop)
 
 
+def _filled(made: Join | Stack) -> Fill | None:
+    """One value everywhere, where that is what all members are."""
+    values = {repr(one.value) if isinstance(one, Fill) else None for one in made.of}
+    first = made.of[0]
+    return Fill(made.shape, made.dtype, first.value) if isinstance(first, Fill) and len(values) == 1 else None
+
+
 def _inserts(op: Reshape, axis: int) -> bool:
     """Whether all that is done is to insert this axis, of one element."""
     return op.shape[axis] == 1 and op.shape[:axis] + op.shape[axis + 1 :] == op.of.shape
@@ -194,6 +203,8 @@ def stack(of: Sequence[Operation], axis: int) -> Operation:
     first = made.of[0]
     if len(made.of) == 1:
         return reshape(first, made.shape)
+    if (filled := _filled(made)) is not None:
+        return filled
     if isinstance(first, Index) and first.axis == axis:
         wanted = tuple(range(first.at, first.at + len(made.of)))
         found = [one.at for one in made.of if isinstance(one, Index) and one.axis == axis and one.of == first.of]

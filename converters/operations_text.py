@@ -101,7 +101,7 @@ def _own(op: Operation, names: Names) -> str:
         case Scale():
             return f"× {_number(op.factor)}"
         case Add():
-            return f"+ {_number(op.addend)}" if op.addend >= 0 else f"- {_number(-op.addend)}"
+            return f"+ {_number(op.addend)}" if op.addend >= 0 else f"− {_number(-op.addend)}"
         case Interleave() | Deinterleave():
             return f"{op.name} {op.parts} on axis {op.axis}"
         case Pad():

@@ -70,7 +70,7 @@ class Module:
     @property
     def text(self) -> str:
         """Its leaves with their shapes."""
-        return ", ".join(f"{leaf.name} {leaf.shape}" for leaf in self.leaves.values())
+        return ", ".join(f"{name} {leaf.shape}" for (_, name), leaf in self.leaves.items())
 
 
 @dataclass(frozen=True, slots=True)

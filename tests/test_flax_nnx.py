@@ -19,6 +19,8 @@ from jax.sharding import PartitionSpec
 import ptformat
 import ptformat.reader
 from ptformat.flax import load, load_file, load_model, save, save_file, save_model
+from ptformat.flax.kinds import LINEN_KINDS, NNX_KINDS
+from ptformat.flax.placing import described_entries
 from ptformat.flax.states import VARIABLES
 
 
@@ -534,9 +536,14 @@ def test_an_abstract_module_with_an_array_of_its_own(tmp_path: Path) -> None:
             self.weight = nnx.Param(jnp.ones(2))
 
     save_model(Small(), tmp_path / "m.ptf")
-    made = load_model(nnx.eval_shape(Small), tmp_path / "m.ptf")
+    abstract = nnx.eval_shape(Small)
+    made = load_model(abstract, tmp_path / "m.ptf")
     assert made.raw.tolist() == [0, 1, 2]
     assert snapshot(made) == snapshot(Small())
+    found = [entry for entry, _ in described_entries(abstract, shapes=True)]
+    said = [(entry.path, entry.dtype, entry.shape) for entry in found if isinstance(entry, ptformat.TensorInfo)]
+    assert said == [("raw", "int32", (3,)), ("weight", "float32", (2,))]
+    assert len(raised("TYPE", lambda: save_model(abstract, tmp_path / "m.ptf")).problems) == 2
 
 
 def test_a_subclass_and_stacked_layers_have_no_kind(tmp_path: Path) -> None:

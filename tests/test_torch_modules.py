@@ -16,6 +16,7 @@ import ptformat
 import ptformat.reader
 from ptformat.torch import load_file, load_model, save_file, save_model
 from ptformat.torch.kinds import KINDS
+from ptformat.torch.modules import entries as described
 
 
 def saved(module: nn.Module, tmp_path: Path, **options: Any) -> Path:
@@ -528,6 +529,22 @@ def test_lazy_modules_cannot_be_saved(tmp_path: Path) -> None:
         "'1.weight': uninitialised; run a forward pass first",
         "'1.bias': uninitialised; run a forward pass first",
     )
+
+
+def test_what_is_said_of_a_module_without_elements(tmp_path: Path) -> None:
+    class Tied(nn.Module):
+        def __init__(self, device: str) -> None:
+            super().__init__()
+            self.embed = nn.Embedding(5, 3, device=device)
+            self.head = nn.Linear(3, 5, device=device)
+            self.head.weight = self.embed.weight
+
+    found = list(described(Tied("meta"), shapes=True))
+    assert [array for _, array in found] == [None] * len(found)
+    assert [entry for entry, _ in found] == [entry for entry, _ in described(Tied("cpu"))]
+    assert found[4][0] == ptformat.Alias("head.weight", "embed.weight", None, ("out", "in"), "parameter", True)
+    with pytest.raises(ptformat.FormatError, match=r"'embed\.weight': on the meta device"):
+        save_model(Tied("meta"), tmp_path / "m.ptf")
 
 
 # Gradients

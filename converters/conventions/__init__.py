@@ -2,7 +2,7 @@
 
 from .axes import SPATIAL, Axes, Sizes, parse, spelled
 from .linen import LINEN
-from .neutral import DECLARED, ESSENTIAL, EXPLICIT, KINDS, REFINES, RIVALS, USUAL, Convention, Form, Slot, slot
+from .neutral import DECLARED, ESSENTIAL, EXPLICIT, KINDS, REFINES, RIVALS, SAME, USUAL, Convention, Form, Slot, slot
 from .nnx import NNX
 from .torch import TORCH
 
@@ -20,6 +20,7 @@ __all__ = [
     "NNX",
     "REFINES",
     "RIVALS",
+    "SAME",
     "SPATIAL",
     "TORCH",
     "USUAL",

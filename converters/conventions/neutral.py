@@ -90,6 +90,8 @@ REFINES: dict[str, str] = {
     "layer_norm_axes": "layer_norm",
     "prelu_channels": "prelu",
 }
+# Axes of one size.
+SAME: dict[str, tuple[str, str]] = dict.fromkeys(("lstm", "gru", "rnn"), ("hidden", "inner"))
 # Sizes that equal another, or have a value, unless something says otherwise.
 USUAL: dict[str, Mapping[str, str | int]] = {
     "attention": {"kv_heads": "heads"},

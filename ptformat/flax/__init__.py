@@ -80,7 +80,8 @@ def load_file(path: PathLike, *, boxes: bool = False, verify: bool = False, like
     """What was saved, with jax arrays on the default device.
 
     On CPU raw arrays lie in a private map of the file, without a copy. Tied arrays, and Variables, are one object.
-    What was saved from a State is a State; from a module, a dict of its Variables.
+    What was saved from a State is a State, and so is any tree whose root has the class `flax.nnx.State` in the file;
+    from a module, a dict of its Variables.
 
     Args:
         path: The .ptf file.

@@ -115,7 +115,7 @@ def entries(tree: Any, *, copy_overlaps: bool = False, shapes: bool = False) -> 
     """
     tensors: list[tuple[str, torch.Tensor]] = []
     faults: list[tuple[str, str]] = []
-    placeholder = torch.empty(0).numpy()
+    placeholder = np.empty(0)
 
     def note(leaf: Any, path: str) -> Array:
         where = repr(path or "the root")

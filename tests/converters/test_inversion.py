@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sources import same
@@ -12,7 +10,7 @@ from trees import given as source
 
 from ptformat.converters import operations as o
 from ptformat.converters.evaluate import whole
-from ptformat.converters.inversion import inverse, way_back
+from ptformat.converters.inversion import inverse
 
 MANY = settings(max_examples=150, deadline=None)
 
@@ -49,7 +47,7 @@ def test_parts_spread_over_targets_are_joined_again(data: st.DataObject) -> None
             continue
         axis = data.draw(st.integers(0, len(tree.op.shape) - 1))
         n = tree.op.shape[axis]
-        if data.draw(st.booleans()) and 0 < n:
+        if data.draw(st.booleans()) and n > 0:
             left += [Tree(o.index(tree.op, axis, at), None, tree.value.take(at, axis)) for at in range(n)]
         else:
             at = data.draw(st.integers(0, n))

@@ -91,7 +91,7 @@ def test_torch_modules(name: str, tmp_path: Path) -> None:
     check(source_of(module), tmp_path / "m.ptf", elements=True)
     with torch.device("meta"):
         abstract = TORCH[name]()
-    check(source_of(abstract, "m"), tmp_path / "m.ptf", elements=False)
+        check(source_of(abstract, "m"), tmp_path / "m.ptf", elements=False)
     if name != "tied":  # `to` copies what is tied as a view
         check(source_of(TORCH[name]().to("meta")), tmp_path / "m.ptf", elements=False)
     state = module.state_dict()
