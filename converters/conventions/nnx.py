@@ -31,7 +31,7 @@ _FORMS = {kind: tuple(map(_as_linen, forms)) for kind, forms in LINEN.forms.item
 
 
 def _weight_norm(form: Form) -> Form:
-    """A WeightNorm holds its layer, and the magnitude as a bare array under a key that is its path, in files labelled `kernel`."""
+    """A WeightNorm holds its layer, and the magnitude as a bare array whose key, a tuple, has the label `kernel`."""
     *layer, magnitude = form.slots
     return Form(
         (
