@@ -1,4 +1,4 @@
-"""Operations that a user asks for on source tensors, before their layout is changed: `scale(0.125)`, `interleave(0, 2)`."""
+"""Operations that a user asks for on source tensors, before their layout is changed, such as `scale(0.125)`."""
 
 from __future__ import annotations
 

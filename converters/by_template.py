@@ -93,9 +93,9 @@ class _ByTemplate:
         mine += [(module, fit) for module in draft.survey.modules.values() for fit in _whole(module, draft.survey)]
         theirs += [(module, fit) for module in self.there.modules.values() for fit in _whole(module, self.there)]
         found: list[tuple[Module, Module]] = []
-        for kind in dict.fromkeys(fit.kind for _, fit in mine):
-            left = {draft.renamed(module.path): (module, fit) for module, fit in mine if fit.kind == kind}
-            right = {module.path: (module, fit) for module, fit in theirs if fit.kind == kind}
+        for kind in dict.fromkeys(fit.kind.name for _, fit in mine):
+            left = {draft.renamed(module.path): (module, fit) for module, fit in mine if fit.kind.name == kind}
+            right = {module.path: (module, fit) for module, fit in theirs if fit.kind.name == kind}
             forms = (*CANONICAL, cell_form) if kind in RECURRENT else CANONICAL
             for name, place in match(left, right, forms).pairs.items():
                 (module, fit), (there, other) = left[name], right[place]
@@ -275,7 +275,7 @@ class _ByTemplate:
         self.check_missing()
 
     def untie(self, entry: TensorInfo) -> None:
-        """A tie of the source whose other side is no tensor here: it holds the bytes; or its layout cannot be shared."""
+        """A tie of the source whose other side is no tensor here holds the bytes; as does one that cannot be shared."""
         leaf, made = self.ties[entry.path]
         if self.draft.alias(entry.path, made) is not None or not isinstance(leaf.entry, Alias):
             return
@@ -415,7 +415,9 @@ def _biases(tree: Survey, path: Segments) -> list[Leaf]:
 def _whole(module: Module, tree: Survey) -> list[Fit]:
     """The fits of a module that by itself is what the other framework makes of several."""
     return [
-        fit for fit in fits(module, tree.convention) if fit.kind in (*RECURRENT, "attention") and not fit.form.whole
+        fit
+        for fit in fits(module, tree.convention)
+        if fit.kind.name in (*RECURRENT, "attention") and not fit.form.whole
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TypedDict
 
@@ -15,7 +15,7 @@ from ptformat.tree import Alias, Entry, Node, TensorInfo
 from . import operations as ops
 from .applied import Applied
 from .content import Source
-from .conventions import CONVENTIONS, ESSENTIAL, Convention, Slot
+from .conventions import CONVENTIONS, Convention, Slot
 from .files import Kind
 from .infer import Decision, decide
 from .kinds import Said, said
@@ -51,6 +51,7 @@ class Steering(TypedDict, total=False):
     by_order: Whether modules without a namesake in the template are paired by their order among those of one kind.
     origin: The convention of the source where neither the file nor its names tell.
     strict: Whether a guess is an error.
+    tables: Name of a convention -> its table, where they are not the library's own: see `ptformat.converters.rules`.
     """
 
     kinds: Sequence[tuple[str, str]]
@@ -68,6 +69,7 @@ class Steering(TypedDict, total=False):
     by_order: bool
     origin: str | None
     strict: bool
+    tables: Mapping[str, Convention]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,7 @@ class Request:
     by_order: bool = False
     origin: str | None = None
     strict: bool = False
+    tables: Mapping[str, Convention] = field(default_factory=lambda: CONVENTIONS)
     sink: Kind | None = None
 
 
@@ -111,7 +114,7 @@ class Draft:
     def __init__(self, source: Source, request: Request, origin: str) -> None:
         self.source = source
         self.request = request
-        self.table, self.goal = CONVENTIONS[origin], CONVENTIONS[request.to]
+        self.table, self.goal = request.tables[origin], request.tables[request.to]
         self.plan = Plan(source.name, origin, request.to, header=_header(source.header, self.goal))
         self.problems: list[Problem] = []
         self.made: dict[str, Step] = {}
@@ -139,8 +142,8 @@ class Draft:
         """Take attention, cells and the like as one module each, where names leave no doubt or something says so."""
         for module, fit in list(assemblies(self.survey)):
             path = self.table.separator.join(module.path)
-            asked = [each for glob, each in self.rules if fnmatchcase(path, glob) and each.kind == fit.kind]
-            recorded = module.node is not None and module.node.module == fit.kind
+            asked = [each for glob, each in self.rules if fnmatchcase(path, glob) and each.kind == fit.kind.name]
+            recorded = module.node is not None and module.node.module == fit.kind.name
             if asked or recorded or not fit.form.declared:
                 self.survey.claim(module)
 
@@ -299,7 +302,7 @@ class Draft:
             self.problem("ambiguous", given[0].path if given else "", f"{both} both become {shown}")
             return
         choice = decision.choice
-        essential = choice and slot and set(slot.holds).intersection(ESSENTIAL[choice.kind])
+        essential = choice and slot and set(slot.holds).intersection(choice.fit.kind.essential)
         guess = decision.guess if essential else ""
         self.made[target.path] = Step(target, made, decision.evidence, shown, shown_source, axes, guess)
         inner, _ = split(made)

@@ -7,7 +7,6 @@ from ptformat.tree import Alias
 
 from . import by_style, by_template
 from .content import Source
-from .conventions import CONVENTIONS
 from .draft import Draft, Request
 from .infer import convention_of
 from .match import STYLES
@@ -22,12 +21,12 @@ def make(source: Source, request: Request) -> Plan:
         ConversionError: With every problem there is.
         ValueError: For a style or convention that does not exist.
     """
-    if request.to not in CONVENTIONS:
-        raise ValueError(f"cannot convert to {request.to!r}, only to {' or '.join(CONVENTIONS)}")
+    if request.to not in request.tables:
+        raise ValueError(f"cannot convert to {request.to!r}, only to {' or '.join(request.tables)}")
     if request.style not in STYLES:
         raise ValueError(f"style {request.style!r}, expected one of {', '.join(STYLES)}")
-    if request.origin is not None and request.origin not in CONVENTIONS:
-        raise ValueError(f"no convention {request.origin!r}, only {', '.join(CONVENTIONS)}")
+    if request.origin is not None and request.origin not in request.tables:
+        raise ValueError(f"no convention {request.origin!r}, only {', '.join(request.tables)}")
     draft = Draft(source, request, _origin(source, request))
     if request.template is None:
         by_style.fill_in(draft)
@@ -46,17 +45,17 @@ def make(source: Source, request: Request) -> Plan:
 
 def _origin(source: Source, request: Request) -> str:
     recorded = source.header.convention
-    told = convention_of(source.entries, CONVENTIONS, recorded)
-    if request.origin is not None and recorded and CONVENTIONS[request.origin].name != recorded:
+    told = convention_of(source.entries, request.tables, recorded)
+    if request.origin is not None and recorded and request.tables[request.origin].name != recorded:
         text = f"{source.name} is recorded as {recorded}, but --from says {request.origin}"
         raise ConversionError([Problem("contradiction", source.name, text)])
     origin = request.origin or told
     if origin is None and recorded:
-        known = ", ".join(CONVENTIONS)
+        known = ", ".join(request.tables)
         text = f"{source.name} is recorded as {recorded}, for which there is no table ({known}). Say --from"
         raise ConversionError([Problem("unsupported", source.name, text)])
     if origin is None:
-        known = ", ".join(CONVENTIONS)
+        known = ", ".join(request.tables)
         text = (
             f"{source.name}: neither recorded nor plain from the leaf names whose layout this is. Say --from ({known})"
         )

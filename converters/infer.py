@@ -11,7 +11,7 @@ from ptformat import paths
 from ptformat.paths import Segments
 from ptformat.tree import Alias, Entry, TensorInfo
 
-from .conventions import DECLARED, EXPLICIT, KINDS, REFINES, RIVALS, USUAL, Convention, Form, Sizes, Slot
+from .conventions import Convention, Form, Sizes, Slot
 from .kinds import Said
 from .layout import Condition, read, sizes_of, unknown, written
 from .operations import Operation
@@ -59,8 +59,8 @@ class Choice:
 
     @property
     def kind(self) -> str:
-        """The neutral kind."""
-        return self.fit.kind
+        """Name of the neutral kind."""
+        return self.fit.kind.name
 
     @property
     def effect(self) -> frozenset[tuple[str, str, Operation]]:
@@ -70,8 +70,8 @@ class Choice:
     @property
     def declared(self) -> bool:
         """Whether it is only considered where something says so, or nothing else fits."""
-        rare = self.kind in DECLARED or self.kind in RIVALS.values()
-        return rare or self.fit.form.declared or self.form.declared
+        kind = self.fit.kind
+        return kind.declared or bool(kind.rival) or self.fit.form.declared or self.form.declared
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +136,16 @@ def decide(
     fitting = fits(module, convention, evidence.facts)
     if evidence.kinds:
         ((kind, said),) = evidence.kinds.items()
-        fitting = [fit for fit in fitting if fit.kind == kind]
+        fitting = [fit for fit in fitting if fit.kind.name == kind]
         if not fitting:
-            return _unfit(module, kind, said, name)
+            return _unfit(module, kind, said, name, convention)
     else:
         said = ""
         node = module.node
         if node and node.class_ and node.class_.startswith(convention.namespace) and not evidence.classes:
             return _problem("unsupported", name, f"{name} is a {node.class_}, for which there is no rule yet")
         if template is None and not evidence.classes:
-            fitting = [fit for fit in fitting if fit.kind not in EXPLICIT]
+            fitting = [fit for fit in fitting if not fit.kind.explicit]
         if not fitting:
             text = f"{name} has {module.text}: no kind with a rule has these names and ranks"
             return _problem("unsupported", name, text)
@@ -169,7 +169,7 @@ def _evidence(
     for glob, said in rules:
         if fnmatchcase(convention.separator.join(module.path), glob):
             found.kinds.setdefault(said.kind, f"{said.kind}: --kind {glob}={said.text}")
-            finer = REFINES.get(said.kind, "")
+            finer = convention.kinds[said.kind].refines if said.kind in convention.kinds else ""
             found.facts.update(said.facts)
             if said.form:
                 found.forms.add(said.form)
@@ -209,7 +209,7 @@ def _choices(
     reasons: list[str] = []
     loosely: list[Choice] = []
     for fit in fitting:
-        forms = target.forms.get(fit.kind, ())
+        forms = target.forms.get(fit.kind.name, ())
         asked = [form for form in forms if form.name in evidence.forms] or forms
         for form in asked:
             if not _allowed(form, evidence, template):
@@ -237,7 +237,7 @@ def _choices(
             ):
                 loosely.append(made)
         if not forms:
-            reasons.append(f"{target.name} has no counterpart of {fit.kind}")
+            reasons.append(f"{target.name} has no counterpart of {fit.kind.name}")
     return choices or loosely, reasons
 
 
@@ -270,8 +270,8 @@ def _made(fit: Fit, form: Form, sizes: Sizes, evidence: Evidence) -> Choice | st
     missing = unknown(fit.kind, fit.form, parameters, known) or unknown(fit.kind, form, parameters, known)
     scales = {name for slot in (*fit.held, *form.slots) for name in slot.scale if name not in known}
     if missing or scales:
-        names = [*[name for name in missing if name not in USUAL.get(fit.kind, {})][:1], *sorted(scales)]
-        return f"nothing tells the size of {' and '.join(names)}. Say --kind 'GLOB={fit.kind}({names[0]}=N)'"
+        names = [*[name for name in missing if name not in fit.kind.usual][:1], *sorted(scales)]
+        return f"nothing tells the size of {' and '.join(names)}. Say --kind 'GLOB={fit.kind.name}({names[0]}=N)'"
     try:
         reading = read(fit.kind, fit.form, {slot: leaf.made for slot, leaf in fit.held.items()}, known)
         made = {slot: written(fit.kind, form, slot, reading.parameters, known) for slot in form.slots}
@@ -309,7 +309,7 @@ def _no_choice(
     if template is not None and not reasons:
         text = f"{name} has {module.text}{why}, its place in the template {template.text}: no kind has both"
         return "contradiction", name, text
-    reason = next(iter(reasons), f"{target.name} has no counterpart of {fitting[0].kind}")
+    reason = next(iter(reasons), f"{target.name} has no counterpart of {fitting[0].kind.name}")
     kind = "ambiguous" if "nothing tells" in reason else "lossy" if "--fold" in reason else "unsupported"
     return (
         kind,
@@ -379,11 +379,10 @@ def _rival(
     template: Module | None,
 ) -> str:
     """A rarer kind that the names and shapes fit as well and that gives something else, or nothing."""
-    rival = next((RIVALS[kind] for kind in kinds if kind in RIVALS), None)
-    found = [one for one in rare if one.kind == rival]
-    if rival == "conv_transpose" and any(one.effect != choice.effect for one in found):
-        return rival
-    if rival == "prelu_channels" and convention.name == "torch" and not word:
+    found = [one for one in rare if one.fit.kind.rival in kinds and one.effect != choice.effect]
+    if found and found[0].kind != "prelu_channels":
+        return found[0].kind
+    if "rms_norm" in kinds and convention.name == "torch" and not word:
         classed = module.node is not None and module.node.class_ is not None and "norm" in module.node.class_.lower()
         normed = any(part in " ".join(module.path).lower() for part in ("norm", "ln"))
         return "" if classed or normed or template is not None else "prelu"
@@ -394,9 +393,9 @@ def _problem(kind: str, name: str, text: str) -> Decision:
     return Decision(None, "", problem=Problem(kind, name, text))
 
 
-def _unfit(module: Module, kind: str, evidence: str, name: str) -> Decision:
-    if kind not in KINDS:
-        known = ", ".join(KINDS)
+def _unfit(module: Module, kind: str, evidence: str, name: str, convention: Convention) -> Decision:
+    if kind not in convention.kinds:
+        known = ", ".join(convention.kinds)
         return _problem("unsupported", name, f"{name}: {evidence}; there is no rule for it yet (known: {known})")
     return _problem("contradiction", name, f"{name}: {evidence}, but it has {module.text}")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from . import operations as ops
-from .conventions import KINDS, SAME, SPATIAL, USUAL, Axes, Form, Sizes, Slot
+from .conventions import SPATIAL, Axes, Form, Kind, Sizes, Slot
 from .conventions.axes import ANY, ONES, STAR, Dim, Equation, chosen, several, solve, spelled
 from .operations import Operation
 
@@ -35,7 +35,9 @@ class Reading:
     conditions: list[Condition] = field(default_factory=list)
 
 
-def sizes_of(kind: str, held: Iterable[tuple[Form, Mapping[Slot, Shape]]], facts: Mapping[str, object]) -> Sizes | None:
+def sizes_of(
+    kind: Kind, held: Iterable[tuple[Form, Mapping[Slot, Shape]]], facts: Mapping[str, object]
+) -> Sizes | None:
     """Sizes of the axes of a kind from the shapes of its tensors; None where shapes contradict each other or a form.
 
     Args:
@@ -58,10 +60,9 @@ def sizes_of(kind: str, held: Iterable[tuple[Form, Mapping[Slot, Shape]]], facts
     sizes = solve(equations, known)
     for form, _ in held:
         sizes = sizes and _refined(form, sizes)
-    one, other = SAME.get(kind, ("", ""))
-    if sizes is None or (one in sizes and other in sizes and sizes[one] != sizes[other]):
+    if sizes is None or len({sizes[name] for name in kind.same if name in sizes}) > 1:
         return None
-    for name, usual in USUAL.get(kind, {}).items():
+    for name, usual in kind.usual.items():
         if name not in sizes and (isinstance(usual, int) or usual in sizes):
             sizes = solve(equations, {**sizes, name: usual if isinstance(usual, int) else sizes[usual]})
             if sizes is None:
@@ -80,7 +81,7 @@ def _refined(form: Form, sizes: dict[str, int]) -> dict[str, int] | None:
     return solve(equations, sizes)
 
 
-def _equations(kind: str, form: Form, slot: Slot, dims: Sequence[Dim], shape: Shape) -> list[Equation] | None:
+def _equations(kind: Kind, form: Form, slot: Slot, dims: Sequence[Dim], shape: Shape) -> list[Equation] | None:
     own = [_own(kind, form, parameter) for parameter in slot.holds]
     found: list[Equation] = []
     for dim, size in zip(dims, shape, strict=True):
@@ -96,13 +97,13 @@ def _equations(kind: str, form: Form, slot: Slot, dims: Sequence[Dim], shape: Sh
     return found
 
 
-def _own(kind: str, form: Form, parameter: str) -> Axes:
+def _own(kind: Kind, form: Form, parameter: str) -> Axes:
     """The names of a parameter's axes, coarse and finer."""
-    axes = KINDS[kind][parameter]
+    axes = kind.parameters[parameter]
     return (*axes, *(one for name in axes for one in form.refine.get(name, ())))
 
 
-def read(kind: str, form: Form, held: Mapping[Slot, Operation], sizes: Sizes) -> Reading:
+def read(kind: Kind, form: Form, held: Mapping[Slot, Operation], sizes: Sizes) -> Reading:
     """The neutral parameters of a module from its tensors.
 
     Args:
@@ -126,14 +127,12 @@ def read(kind: str, form: Form, held: Mapping[Slot, Operation], sizes: Sizes) ->
             if slot.scale:
                 piece = ops.scale(piece, sizes[slot.scale[1]] / sizes[slot.scale[0]])
             found.setdefault(parameter, []).append(_neutral(kind, form, slot, parameter, piece, items, sizes, result))
-    result.parameters = {
-        name: pieces[0] if len(pieces) == 1 else ops.add_up(pieces) for name, pieces in found.items()
-    }
+    result.parameters = {name: pieces[0] if len(pieces) == 1 else ops.add_up(pieces) for name, pieces in found.items()}
     return result
 
 
 def _pieces(
-    kind: str, form: Form, slot: Slot, tensor: Operation, dims: Sequence[Dim], sizes: Sizes
+    kind: Kind, form: Form, slot: Slot, tensor: Operation, dims: Sequence[Dim], sizes: Sizes
 ) -> Iterator[tuple[str, Operation, tuple[Dim, ...]]]:
     """(parameter, its part of the tensor, the items of its axes) of each that lies in a slot."""
     at = _star(dims)
@@ -167,7 +166,7 @@ def _size(names: Iterable[str], sizes: Sizes) -> int:
 
 
 def _neutral(
-    kind: str,
+    kind: Kind,
     form: Form,
     slot: Slot,
     parameter: str,
@@ -223,10 +222,10 @@ def _flipped(slot: Slot, flat: Sequence[str]) -> list[int]:
     return [i for i, name in enumerate(flat) if name in names]
 
 
-def _axes(kind: str, form: Form, parameter: str, flat: Sequence[str]) -> tuple[list[str], list[str]]:
+def _axes(kind: Kind, form: Form, parameter: str, flat: Sequence[str]) -> tuple[list[str], list[str]]:
     """(a parameter's neutral axes, the same with the form's finer ones), `*spatial` spelled out as in the tensor."""
     coarse: list[str] = []
-    for name in KINDS[kind][parameter]:
+    for name in kind.parameters[parameter]:
         if name == SPATIAL:
             coarse += [one for one in ("z", "y", "x") if one in flat]
         elif name == ANY:
@@ -236,7 +235,7 @@ def _axes(kind: str, form: Form, parameter: str, flat: Sequence[str]) -> tuple[l
     return coarse, [one for name in coarse for one in form.refine.get(name, (name,))]
 
 
-def written(kind: str, form: Form, slot: Slot, given: Mapping[str, Operation], sizes: Sizes) -> Operation | None:
+def written(kind: Kind, form: Form, slot: Slot, given: Mapping[str, Operation], sizes: Sizes) -> Operation | None:
     """The tensor of a slot from neutral parameters; None where none of those that it holds is given.
 
     A parameter that another slot holds too, or that is missing beside others, is zero in it.
@@ -268,7 +267,7 @@ def written(kind: str, form: Form, slot: Slot, given: Mapping[str, Operation], s
     return ops.scale(result, sizes[slot.scale[0]] / sizes[slot.scale[1]]) if slot.scale else result
 
 
-def _written_dims(kind: str, form: Form, slot: Slot, given: Mapping[str, Operation]) -> tuple[Dim, ...]:
+def _written_dims(kind: Kind, form: Form, slot: Slot, given: Mapping[str, Operation]) -> tuple[Dim, ...]:
     """A slot's items, those for several axes spelled out by the ranks of the parameters."""
     dims: list[Dim] = []
     for dim in slot.dims:
@@ -280,7 +279,7 @@ def _written_dims(kind: str, form: Form, slot: Slot, given: Mapping[str, Operati
         for i, name in enumerate(dim):
             if name in (SPATIAL, ANY):
                 parameter = next(one for one in slot.holds if one in given)
-                names = several(name, len(given[parameter].shape) - len(KINDS[kind][parameter]) + 1)
+                names = several(name, len(given[parameter].shape) - len(kind.parameters[parameter]) + 1)
                 assert names is not None
                 if len(dim) == 1:
                     dims += [(one,) for one in names]
@@ -293,7 +292,7 @@ def _written_dims(kind: str, form: Form, slot: Slot, given: Mapping[str, Operati
 
 
 def _laid(
-    kind: str, form: Form, slot: Slot, parameter: str, tensor: Operation, dims: tuple[Dim, ...], sizes: Sizes
+    kind: Kind, form: Form, slot: Slot, parameter: str, tensor: Operation, dims: tuple[Dim, ...], sizes: Sizes
 ) -> Operation:
     """A neutral parameter in a slot's axes: the inverse of `_neutral`."""
     twice = _twice(dims)
@@ -319,7 +318,7 @@ def _laid(
     return ops.reshape(tensor, [_size(dim, sizes) for dim in bare])
 
 
-def unknown(kind: str, form: Form, parameters: Iterable[str], sizes: Sizes) -> list[str]:
+def unknown(kind: Kind, form: Form, parameters: Iterable[str], sizes: Sizes) -> list[str]:
     """Names of axes of a form's slots for these parameters whose sizes nothing tells."""
     held = set(parameters)
     names: dict[str, None] = {}

@@ -6,7 +6,6 @@ The result passes through a temporary .ptf file, mapped: neither side is held tw
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -266,9 +266,9 @@ def in_order(
         table: The source's convention.
         goal: The template's.
     """
-    free = [(module, {fit.kind for fit in fits(module, goal)}) for module in right]
+    free = [(module, {fit.kind.name for fit in fits(module, goal)}) for module in right]
     for module in left:
-        kinds = {fit.kind for fit in fits(module, table)}
+        kinds = {fit.kind.name for fit in fits(module, table)}
         for place in free:
             if kinds & place[1]:
                 free.remove(place)

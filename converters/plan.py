@@ -10,10 +10,10 @@ from typing import Any
 from ptformat.columns import Header
 from ptformat.tree import Alias, Entry, TensorInfo
 
+from . import operations_json
 from .conventions import Axes
 from .layout import Condition
 from .operations import Given, Operation, Permute, described, exactness, sources
-from . import operations_json
 
 
 @dataclass(frozen=True, slots=True)

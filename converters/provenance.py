@@ -31,10 +31,10 @@ def record(plan: Plan, source: Source) -> dict[str, Any]:
 
     Returns:
         `origin`: the convention's name for users; `tree`: the source's index map without chunks; `source` and
-        `target`: the paths of the steps that only permute, U+000A between them; `perm`: their permutations; `made`: target
-        path -> operations of the others; `fill`: the values of
-        dropped integers of one element, by path; `filled`: the paths of what was made from nothing; `dropped`: of
-        what was left out. Empty where there is no way back.
+        `target`: the paths of the steps that only permute, U+000A between them; `perm`: their permutations; `made`:
+        target path -> operations of the others; `fill`: the values of dropped integers of one element, by path;
+        `filled`: the paths of what was made from nothing; `dropped`: of what was left out. Empty where there is no
+        way back.
     """
     steps = [step for step in plan.steps.values() if step.source is not None]
     filled = [path for path, step in plan.steps.items() if step.source is None]

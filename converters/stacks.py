@@ -18,8 +18,8 @@ class Stack:
     Attributes:
         list: Path of the list's module in the target's names, were it not stacked; `*` is any one segment.
         axis: Along which the layers of one tensor are stacked.
-        into: Path of the stacked module; `{phase}` is the layer's number modulo `cycle`. None for that of the list, with
-            `_{phase}` where `cycle` is more than 1.
+        into: Path of the stacked module; `{phase}` is the layer's number modulo `cycle`. None for that of the list,
+            with `_{phase}` where `cycle` is more than 1.
         cycle: How many kinds of layers take turns: layer i is number i // cycle of stack i % cycle.
         rest: Path of the layers that are left over where the list is no multiple of the cycle; `{n}` counts them.
     """

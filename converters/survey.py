@@ -11,7 +11,7 @@ from ptformat.paths import Segments
 from ptformat.tree import Alias, Entry, Node, TensorInfo, Value
 
 from . import operations as ops
-from .conventions import ESSENTIAL, Convention, Form, Sizes, Slot
+from .conventions import Convention, Form, Kind, Sizes, Slot
 from .layout import sizes_of
 from .operations import Given, Operation
 
@@ -84,7 +84,7 @@ class Fit:
         sizes: What the shapes tell of the sizes of axes.
     """
 
-    kind: str
+    kind: Kind
     form: Form
     held: Mapping[Slot, Leaf]
     sizes: Sizes
@@ -251,7 +251,8 @@ def _unstacked(leaf: Leaf, stacked: Sequence[Unstacked]) -> list[Leaf]:
 def fits(module: Module, convention: Convention, facts: Mapping[str, object] | None = None) -> list[Fit]:
     """The kinds and forms whose names, ranks and sizes a module has."""
     result: list[Fit] = []
-    for kind, forms in convention.forms.items():
+    for name, forms in convention.forms.items():
+        kind = convention.kinds[name]
         for form in forms:
             held = _held(module, form)
             if held is None or not _essential(kind, held):
@@ -270,20 +271,21 @@ def _held(module: Module, form: Form) -> dict[Slot, Leaf] | None:
     return {slot: module.leaves[at] for at, slot in slots.items() if at in module.leaves}
 
 
-def _essential(kind: str, held: Iterable[Slot]) -> bool:
+def _essential(kind: Kind, held: Iterable[Slot]) -> bool:
     parameters = {parameter for slot in held for parameter in slot.holds}
-    return parameters.issuperset(ESSENTIAL[kind])
+    return parameters.issuperset(kind.essential)
 
 
 def assemblies(tree: Survey) -> Iterator[tuple[Module, Fit]]:
     """Every module that is made of several by the forms of kinds such as attention, declared or not, with its fit."""
     by_path = {(leaf.collection, *leaf.module, *leaf.name.split(".")): leaf for leaf in tree.leaves}
     lasts = {path[-1] for path in by_path}
-    for kind, forms in tree.convention.forms.items():
+    for name, forms in tree.convention.forms.items():
+        kind = tree.convention.kinds[name]
         for form in forms:
             if not form.whole or not any(slot.segments[-1] in lasts for slot in form.slots):
                 continue
-            first = form.holding(ESSENTIAL[kind][0])
+            first = form.holding(kind.essential[0])
             assert first is not None
             for path in by_path:
                 length = len(first.segments)

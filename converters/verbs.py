@@ -34,8 +34,8 @@ def plan(
     Args:
         source: A file of any supported kind, or a `Source`.
         to: `torch`, `linen` or `nnx`.
-        template: A file or `Source` whose structure the result gets, exactly: names, order, root; `source_of` makes one of a live
-            or abstract object.
+        template: A file or `Source` whose structure the result gets, exactly: names, order, root; `source_of` makes one
+            of a live or abstract object.
         target: Where the result would be written; what that kind of file cannot hold is then noted.
         steering: The rules of `Steering`.
 
@@ -57,7 +57,9 @@ def plan(
 
 
 def _planned(source: Source, request: Request) -> Plan:
-    plain = request == Request(to=request.to, strict=request.strict, sink=request.sink, origin=request.origin)
+    plain = request == Request(
+        to=request.to, strict=request.strict, sink=request.sink, origin=request.origin, tables=request.tables
+    )
     back = undo(source, request.to) if plain and source.header.provenance else None
     made = back or make(source, request)
     made.notes[:0] = source.notes

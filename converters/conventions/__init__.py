@@ -2,7 +2,7 @@
 
 from .axes import SPATIAL, Axes, Sizes, parse, spelled
 from .linen import LINEN
-from .neutral import DECLARED, ESSENTIAL, EXPLICIT, KINDS, REFINES, RIVALS, SAME, USUAL, Convention, Form, Slot, slot
+from .neutral import KINDS, Convention, Form, Kind, Slot, slot
 from .nnx import NNX
 from .torch import TORCH
 
@@ -12,21 +12,15 @@ BY_RECORDED = {convention.name: convention for convention in CONVENTIONS.values(
 __all__ = [
     "BY_RECORDED",
     "CONVENTIONS",
-    "DECLARED",
-    "ESSENTIAL",
-    "EXPLICIT",
     "KINDS",
     "LINEN",
     "NNX",
-    "REFINES",
-    "RIVALS",
-    "SAME",
     "SPATIAL",
     "TORCH",
-    "USUAL",
     "Axes",
     "Convention",
     "Form",
+    "Kind",
     "Sizes",
     "Slot",
     "parse",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from .axes import ANY, SPATIAL, Axes, parse
 
@@ -27,76 +28,108 @@ def _gates(gates: str, biases: str) -> dict[str, Axes]:
     }
 
 
-# Kind -> parameter -> axes.
-KINDS: dict[str, dict[str, Axes]] = {
-    "linear": _LINEAR,
-    "embedding": {"weight": ("num", "features")},
-    "conv": _CONV,
-    "conv_transpose": _CONV_TRANSPOSE,
-    "layer_norm": _NORM,
-    "rms_norm": {"scale": ("features",)},
-    "group_norm": _NORM,
-    "instance_norm": {**_NORM, **_STATISTICS},
-    "batch_norm": {**_NORM, **_STATISTICS},
-    "layer_norm_spatial": {"scale": ("channels", SPATIAL), "bias": ("channels", SPATIAL)},
-    "layer_norm_axes": {"scale": (ANY,), "bias": (ANY,)},
-    "prelu": {"slope": ()},
-    "prelu_channels": {"slope": ("channels",)},
-    "attention": {
-        "query.weight": ("heads", "dim", "in"),
-        "key.weight": ("kv_heads", "dim", "key_in"),
-        "value.weight": ("kv_heads", "dim", "value_in"),
-        "query.bias": ("heads", "dim"),
-        "key.bias": ("kv_heads", "dim"),
-        "value.bias": ("kv_heads", "dim"),
-        "out.weight": ("out", "heads", "dim"),
-        "out.bias": ("out",),
-        "extra_key": ("features",),
-        "extra_value": ("features",),
-    },
-    "lstm": _gates("ifgo", "i f g o"),
-    "gru": _gates("rzn", "r z in hn"),
-    "rnn": {"input": ("hidden", "in"), "hidden": ("hidden", "inner"), "bias": ("hidden",)},
-    "flatten_linear": {"weight": ("out", "channels", SPATIAL), "bias": ("out",)},
-    "weight_norm_linear": {**_LINEAR, "magnitude": ("out",)},
-    "weight_norm_conv": {**_CONV, "magnitude": ("out",)},
-    "weight_norm_conv_transpose": {**_CONV_TRANSPOSE, "magnitude": ("groups", "in")},
-    "embedding_bag": {"weight": ("num", "features")},
-    "bilinear": {"weight": ("out", "in1", "in2"), "bias": ("out",)},
-    "lora_linear": {**_LINEAR, "a": ("rank", "in"), "b": ("out", "rank")},
-}
-# What a module of the kind cannot be without.
-ESSENTIAL: dict[str, Axes] = {
-    **{kind: (next(iter(parameters)),) for kind, parameters in KINDS.items()},
-    "batch_norm": ("mean", "var"),
-    "attention": ("query.weight", "key.weight", "value.weight", "out.weight"),
-    **{
-        kind: tuple(name for name in KINDS[kind] if not name.startswith("bias"))
-        for kind in ("lstm", "gru", "rnn", "lora_linear")
-    },
-    **{kind: ("weight", "magnitude") for kind in KINDS if kind.startswith("weight_norm")},
-}
-# Kinds that have the names and shapes of another, which is far more common: chosen when they are said to be there or
-# nothing else fits, but told as what else a module may be.
-RIVALS: dict[str, str] = {"conv": "conv_transpose", "rms_norm": "prelu_channels"}
-# Kinds that are never inferred where another kind fits, nor told.
-DECLARED = frozenset(("flatten_linear", "embedding_bag", "bilinear", "layer_norm_spatial", "layer_norm_axes"))
-# Of these, the kinds that names and shapes alone never show: a user, a class or a template says so.
-EXPLICIT = DECLARED - {"layer_norm_spatial"}
-# Kinds that say more than another, which may be recorded of the same module.
-REFINES: dict[str, str] = {
-    "flatten_linear": "linear",
-    "layer_norm_spatial": "layer_norm",
-    "layer_norm_axes": "layer_norm",
-    "prelu_channels": "prelu",
-}
-# Axes of one size.
-SAME: dict[str, tuple[str, str]] = dict.fromkeys(("lstm", "gru", "rnn"), ("hidden", "inner"))
-# Sizes that equal another, or have a value, unless something says otherwise.
-USUAL: dict[str, Mapping[str, str | int]] = {
-    "attention": {"kv_heads": "heads"},
-    "conv_transpose": {"groups": 1},
-    "weight_norm_conv_transpose": {"groups": 1},
+@dataclass(frozen=True)
+class Kind:
+    """What a module is, whatever the framework.
+
+    Attributes:
+        name: Of the kind.
+        parameters: Neutral parameter -> what its axes mean.
+        essential: Parameters that a module of the kind cannot be without; by default the first.
+        rival: The kind whose names and shapes it has and which is far more common, or empty: chosen when it is said to
+            be there or nothing else fits, but told as what else a module may be.
+        declared: Whether it is never inferred where another kind fits, nor told.
+        explicit: Whether names and shapes alone never show it: a user, a class or a template says so.
+        refines: The kind of which it says more, which may be recorded of the same module; or empty.
+        same: Names of axes of one size.
+        usual: Name of an axis -> the axis whose size it has, or its size, unless something says otherwise.
+    """
+
+    name: str
+    parameters: Mapping[str, Axes]
+    essential: Axes = ()
+    rival: str = ""
+    declared: bool = False
+    explicit: bool = False
+    refines: str = ""
+    same: Axes = ()
+    usual: Mapping[str, str | int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.essential:
+            object.__setattr__(self, "essential", (next(iter(self.parameters)),))
+
+
+def _weighted(parameters: Mapping[str, Axes]) -> Axes:
+    return tuple(name for name in parameters if not name.startswith("bias"))
+
+
+def _recurrent(name: str, parameters: dict[str, Axes]) -> Kind:
+    return Kind(name, parameters, _weighted(parameters), same=("hidden", "inner"))
+
+
+def _weight_norm(of: str, parameters: dict[str, Axes], rows: Axes, **facts: Any) -> Kind:
+    return Kind(f"weight_norm_{of}", {**parameters, "magnitude": rows}, ("weight", "magnitude"), **facts)
+
+
+_LORA: dict[str, Axes] = {**_LINEAR, "a": ("rank", "in"), "b": ("out", "rank")}
+_ONE_GROUP = {"groups": 1}
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("linear", _LINEAR),
+        Kind("embedding", {"weight": ("num", "features")}),
+        Kind("conv", _CONV),
+        Kind("conv_transpose", _CONV_TRANSPOSE, rival="conv", usual=_ONE_GROUP),
+        Kind("layer_norm", _NORM),
+        Kind("rms_norm", {"scale": ("features",)}),
+        Kind("group_norm", _NORM),
+        Kind("instance_norm", {**_NORM, **_STATISTICS}),
+        Kind("batch_norm", {**_NORM, **_STATISTICS}, ("mean", "var")),
+        Kind(
+            "layer_norm_spatial",
+            {"scale": ("channels", SPATIAL), "bias": ("channels", SPATIAL)},
+            declared=True,
+            refines="layer_norm",
+        ),
+        Kind("layer_norm_axes", {"scale": (ANY,), "bias": (ANY,)}, declared=True, explicit=True, refines="layer_norm"),
+        Kind("prelu", {"slope": ()}),
+        Kind("prelu_channels", {"slope": ("channels",)}, rival="rms_norm", refines="prelu"),
+        Kind(
+            "attention",
+            {
+                "query.weight": ("heads", "dim", "in"),
+                "key.weight": ("kv_heads", "dim", "key_in"),
+                "value.weight": ("kv_heads", "dim", "value_in"),
+                "query.bias": ("heads", "dim"),
+                "key.bias": ("kv_heads", "dim"),
+                "value.bias": ("kv_heads", "dim"),
+                "out.weight": ("out", "heads", "dim"),
+                "out.bias": ("out",),
+                "extra_key": ("features",),
+                "extra_value": ("features",),
+            },
+            ("query.weight", "key.weight", "value.weight", "out.weight"),
+            usual={"kv_heads": "heads"},
+        ),
+        _recurrent("lstm", _gates("ifgo", "i f g o")),
+        _recurrent("gru", _gates("rzn", "r z in hn")),
+        _recurrent("rnn", {"input": ("hidden", "in"), "hidden": ("hidden", "inner"), "bias": ("hidden",)}),
+        Kind(
+            "flatten_linear",
+            {"weight": ("out", "channels", SPATIAL), "bias": ("out",)},
+            declared=True,
+            explicit=True,
+            refines="linear",
+        ),
+        _weight_norm("linear", _LINEAR, ("out",)),
+        _weight_norm("conv", _CONV, ("out",)),
+        _weight_norm("conv_transpose", _CONV_TRANSPOSE, ("groups", "in"), usual=_ONE_GROUP),
+        Kind("embedding_bag", {"weight": ("num", "features")}, declared=True, explicit=True),
+        Kind("bilinear", {"weight": ("out", "in1", "in2"), "bias": ("out",)}, declared=True, explicit=True),
+        Kind("lora_linear", _LORA, _weighted(_LORA)),
+    )
 }
 
 
@@ -189,6 +222,7 @@ class Convention:
         unsupported: Leaf names that show a layer without a rule, and what it is.
         facts: Recorded attribute -> the fact or size it is.
         integers: Whether numbers among the segments are integers.
+        kinds: The neutral kinds that its forms are of.
     """
 
     name: str
@@ -200,6 +234,7 @@ class Convention:
     home: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     integers: bool = False
+    kinds: Mapping[str, Kind] = field(default_factory=lambda: KINDS)
 
     @functools.cached_property
     def names(self) -> frozenset[tuple[str, str]]:
