@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # How many axes an array has that is moved between NC… and N…C: one to three spatial ones.
 _IMAGES = range(3, 6)
+_SHOWN = 5  # lines of the text about layers that could not be compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +98,9 @@ class Verified:
             nan = f", {first.nan} NaN against a number" if first.nan else ""
             layout = f", {first.layout}" if first.layout else ""
             yield f"the first layer where they part: {first}: {first.absolute:.2g} (output {first.shape}{layout}{nan})"
-        yield from (f"not compared: {reason}" for reason in self.left_out)
+        yield from (f"not compared: {reason}" for reason in self.left_out[:_SHOWN])
+        if len(self.left_out) > _SHOWN:
+            yield f"not compared: {len(self.left_out) - _SHOWN} more"
 
 
 def verify_conversion(
@@ -148,8 +151,11 @@ def verify_conversion(
     if layout not in ("same", "channels_last"):
         raise ProofError(f"layout is {layout!r}, expected 'same' or 'channels_last'")
     model = proof_torch.checked(torch_model)
-    plain, by_name, flax_by_name = (proof_flax.plain(each) for each in (inputs, torch_kwargs or {}, kwargs or {}))
-    plain = proof_torch.mapped(lambda leaf: _rounded(leaf, proof_torch.is_wide(model)), plain)
+    wide = proof_torch.is_wide(model)
+    plain, by_name, flax_by_name = (
+        proof_torch.mapped(lambda leaf: _rounded(leaf, wide), proof_flax.plain(each))
+        for each in (inputs, torch_kwargs or {}, kwargs or {})
+    )
     moved = _flax_inputs(plain, layout, to_flax_inputs, proof_torch.mapped)
     with _told("flax"):
         ran = proof_flax.run(
