@@ -109,6 +109,7 @@ def test_another_gelu_is_found_in_the_module_that_calls_it(monkeypatch):
     assert 2e-5 < found.first.absolute < 1e-3
     assert all(layer.equal for layer in found.layers if layer.torch == "encoder.layer.0.intermediate.dense")
     assert verify_conversion(net, model, *inputs, variables=variables, tolerance=1e-2).equal
+    assert verify_conversion(net, model, *inputs, variables=variables, tolerance=0).first is not None
 
 
 def test_another_eps_of_batch_norm():
@@ -386,6 +387,8 @@ def test_outputs_that_are_not_the_same_ones():
         both({"a": ONE}, {"b": ONE})
     with pytest.raises(ProofError, match="the torch model's output 'cache' is a object, no array; return arrays alone"):
         both({"x": ONE, "cache": object()}, ONE)
+    with pytest.raises(ProofError, match="neither model returns an array"):
+        both(None, (None,))
     with pytest.raises(ProofError, match="the flax model's output is a str"):
         both(ONE, "x")
 
@@ -507,6 +510,7 @@ def test_the_text_says_what_proves_nothing():
         "-       (3,)   0        0        0        nothing but 0 or NaN: this proves nothing\n"
         "equal within 1e-04"
     )
+    assert both(torch.zeros(3, 0), jnp.zeros((3, 0))).text().splitlines()[1].endswith(" empty: this proves nothing")
     found = both(torch.tensor([1.0, float("nan")]), jnp.ones(2))
     many = Verified(outputs=found.outputs, layers=(), left_out=tuple("abcdefg"), tolerance=1)
     assert many.text().splitlines()[-2:] == ["not compared: e", "not compared: 2 more"]

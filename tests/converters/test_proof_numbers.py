@@ -92,6 +92,7 @@ def test_pairs_by_name_and_by_word():
         names, paths, {"encoder": "enc", "encoder.layer.0": "enc/layer_1", "encoder.layer.1": "enc/layer_0"}
     )
     assert paired(["a.q"], {("model", "a", "q"): 1}, {"": "model"}) == {("a.q", ("model", "a", "q"))}
+    assert paired(["bert.a.q"], {("a", "q"): 1}, {"bert": ""}) == {("bert.a.q", ("a", "q"))}
     with pytest.raises(ProofError, match="pairs: the torch model has no module 'encoda'; nearest: encoder"):
         paired(names, paths, {"encoda": "enc"})
     with pytest.raises(ProofError, match="pairs: the flax model called no module 'ecn'; nearest: enc"):
