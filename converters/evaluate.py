@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from ptformat.bands import BAND_BYTES
 from ptformat.bands import bands as bands_of
 from ptformat.dtypes import Array, named, pack
 
-from .evaluate_boxes import BOX_BYTES, Arrays, Evaluation, boxes, is_view, whole_region
+from .evaluate_boxes import BOX_BYTES, Arrays, Evaluation, boxes, contiguous, is_view, whole_region
 from .evaluate_values import counted
 from .operations_exactness import sources
 from .operations_nodes import Given, Join, Operation, Reshape, Stack
@@ -51,11 +52,15 @@ def bands(op: Operation, array: Arrays) -> Iterator[Array]:
             yield from bands(member, several)
         return
     evaluation = Evaluation(array)
+    limit = BOX_BYTES
     if is_view(op):
-        yield from bands_of(evaluation.box(op, whole_region(op.shape)))
-        return
-    for region in boxes(op.shape, BOX_BYTES // named(op.dtype).numpy.itemsize):
-        yield np.ascontiguousarray(evaluation.box(op, region)).reshape(-1)
+        held = evaluation.box(op, whole_region(op.shape))
+        if held.flags.c_contiguous:
+            yield from bands_of(held)
+            return
+        limit = BAND_BYTES  # of all the pages that a turned source has, each band touches many
+    for region in boxes(op.shape, limit // named(op.dtype).numpy.itemsize):
+        yield contiguous(evaluation.box(op, region)).reshape(-1)
 
 
 def whole(op: Operation, array: Arrays) -> Array:

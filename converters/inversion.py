@@ -60,8 +60,8 @@ class _Inversion:
         self.broken: set[int] = set()  # and from another sum
 
     def run(self) -> dict[str, Back]:
-        for path, op in self.targets.items():
-            self._learn(op, Known(everything(op.shape), o.Given(path, op.shape, op.dtype)))
+        for place, (path, op) in enumerate(self.targets.items()):
+            self._learn(op, Known(everything(op.shape), o.Given(path, op.shape, op.dtype), place=place))
         found: dict[o.Operation, Known] = {}
         for node in _parents_first(self.targets.values()):
             if not node.children and (not isinstance(node, o.Given) or node.kept):
@@ -136,7 +136,7 @@ class _Inversion:
         grade = max(known.grade, _FUNCTION)
         zero = o.Fill(known.op.shape, node.dtype, 0)
         for place, member in enumerate(node.of):
-            self._learn(member, Known(known.box, known.op if place == at else zero, grade, sums))
+            self._learn(member, Known(known.box, known.op if place == at else zero, grade, sums, known.place))
 
 
 def _holds(members: tuple[o.Operation, ...], at: int) -> bool:

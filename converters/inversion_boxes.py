@@ -34,12 +34,14 @@ class Known:
         op: What it is, of the box' shape.
         grade: How exactly, as a place in `EXACTNESS`.
         sums: The sums that it was taken from, by number.
+        place: Of the first target that says it.
     """
 
     box: Box
     op: o.Operation
     grade: int = 0
     sums: frozenset[int] = frozenset()
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,8 @@ def put_together(node: o.Operation, known: Sequence[Known]) -> Whole | None:
     beaten, broken = _unasked(known, cuts, owners)
     grade = max(one.grade for one in used)
     sums = frozenset[int]().union(*(one.sums for one in used))
-    return Whole(Known(everything(node.shape), op, grade, sums), beaten, broken)
+    first = min(one.place for one in used)
+    return Whole(Known(everything(node.shape), op, grade, sums, first), beaten, broken)
 
 
 def missing(shape: Shape, known: Sequence[Known]) -> Box | None:
@@ -102,7 +105,8 @@ def _owners(shape: Shape, known: Sequence[Known]) -> tuple[list[list[int]], Owne
     if math.prod(cells) > MAX_CELLS:
         return cuts, np.empty(0, np.int64)
     owners = np.full(cells, -1)
-    for place in sorted(range(len(known)), key=lambda place: (known[place].grade, place), reverse=True):
+    order = sorted(range(len(known)), key=lambda at: (known[at].grade, known[at].place, at))
+    for place in reversed(order):
         owners[_cells(known[place], cuts)] = place
     return cuts, owners
 

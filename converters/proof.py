@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # How many axes an array has that is moved between NC… and N…C: one to three spatial ones.
 _IMAGES = range(3, 6)
+_SHOWN = 5  # lines of the text about layers that could not be compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +66,7 @@ class Verified:
         """
         beyond = next((i for i, layer in enumerate(self.layers) if not layer.equal), None)
         if beyond is not None:
-            return _grown(self.layers[: beyond + 1], self.tolerance / 100)
+            return _grown(self.layers[: beyond + 1], max(self.tolerance / 100, 1e-12))
         if self.equal or not self.layers:
             return None
         worst = max(self.outputs, key=lambda output: (not output.equal, output.nan, output.relative))
@@ -97,7 +98,9 @@ class Verified:
             nan = f", {first.nan} NaN against a number" if first.nan else ""
             layout = f", {first.layout}" if first.layout else ""
             yield f"the first layer where they part: {first}: {first.absolute:.2g} (output {first.shape}{layout}{nan})"
-        yield from (f"not compared: {reason}" for reason in self.left_out)
+        yield from (f"not compared: {reason}" for reason in self.left_out[:_SHOWN])
+        if len(self.left_out) > _SHOWN:
+            yield f"not compared: {len(self.left_out) - _SHOWN} more"
 
 
 def verify_conversion(
@@ -139,8 +142,8 @@ def verify_conversion(
         seed: Of torch's generator.
 
     Raises:
-        ProofError: When a model is not as expected or has no values; when they return different numbers of arrays,
-            or shapes; for names in `pairs` that are not there. What a model itself raises passes, with a note.
+        ProofError: When a model is not as expected or has no values; when they return no arrays, other numbers of them,
+            or other shapes; for names in `pairs` that are not there. What a model itself raises passes, with a note.
         ImportError: When torch or flax is not installed.
     """
     from . import proof_flax, proof_torch
@@ -148,8 +151,11 @@ def verify_conversion(
     if layout not in ("same", "channels_last"):
         raise ProofError(f"layout is {layout!r}, expected 'same' or 'channels_last'")
     model = proof_torch.checked(torch_model)
-    plain, by_name, flax_by_name = (proof_flax.plain(each) for each in (inputs, torch_kwargs or {}, kwargs or {}))
-    plain = proof_torch.mapped(lambda leaf: _rounded(leaf, proof_torch.is_wide(model)), plain)
+    wide = proof_torch.is_wide(model)
+    plain, by_name, flax_by_name = (
+        proof_torch.mapped(lambda leaf: _rounded(leaf, wide), proof_flax.plain(each))
+        for each in (inputs, torch_kwargs or {}, kwargs or {})
+    )
     moved = _flax_inputs(plain, layout, to_flax_inputs, proof_torch.mapped)
     with _told("flax"):
         ran = proof_flax.run(
@@ -209,6 +215,8 @@ def _flax_inputs(
 
 def _together(mine: Mapping[str, Array], theirs: Mapping[str, Array]) -> list[tuple[str, Array, Array]]:
     """What belongs together: by path, or in order where one of the models has no names for what it returns."""
+    if not mine and not theirs:
+        raise ProofError("neither model returns an array")
     if mine.keys() == theirs.keys():
         return [(path, array, theirs[path]) for path, array in mine.items()]
     unnamed = any(all(path.replace(".", "").isdigit() or not path for path in side) for side in (mine, theirs))
@@ -252,7 +260,9 @@ def _facts(apart: Apart) -> dict[str, Any]:
 def _note(output: Output) -> str:
     if output.nan:
         return f"{output.nan} NaN against a number"
-    return "" if output.largest or not np.prod(output.shape) else "nothing but 0 or NaN: this proves nothing"
+    if output.largest:
+        return ""
+    return f"{'empty' if 0 in output.shape else 'nothing but 0 or NaN'}: this proves nothing"
 
 
 @contextlib.contextmanager

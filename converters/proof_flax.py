@@ -21,7 +21,7 @@ from ptformat.paths import Segments
 from ptformat.torch import tensors
 
 from .proof_layers import Call
-from .proof_numbers import ProofError, float64, leaves
+from .proof_numbers import ProofError, leaves
 from .proof_torch import mapped
 
 _PLACE = "_ptformat_place"  # the attribute by which the copies' modules know where they are
@@ -87,8 +87,8 @@ def is_array(leaf: Any) -> bool:
 
 
 def array(leaf: Any) -> Array:
-    """An array in what numbers are compared in."""
-    return float64(np.asarray(leaf))
+    """An array as NumPy's."""
+    return np.asarray(leaf)
 
 
 def run(model: Any, variables: Any, inputs: tuple[Any, ...], kwargs: Mapping[str, Any], watch: bool) -> Ran:
@@ -127,7 +127,7 @@ def _run_linen(model: nn.Module, variables: Any, inputs: Any, kwargs: Mapping[st
     def intercept(watch: _Watch) -> contextlib.AbstractContextManager[Any]:
         def seen(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
             output = call(*args, **kwargs)
-            if context.method_name == "__call__":
+            if context.method_name == "__call__" and context.module.scope is not None:
                 watch.note(context.module.path, output)
             return output
 
@@ -278,7 +278,8 @@ def _wrapped(classes: set[type]) -> Iterator[None]:
     nnx has no interceptors; `nnx.capture` also wraps the classes, but not calls that they inherit, nor what runs in
     jit and scan.
     """
-    callables = {cls: cls.__call__ for cls in classes if callable(getattr(cls, "__call__", None))}  # noqa: B004
+    # Not by getattr alone: a class without one answers with its metaclass's.
+    callables = {cls: cls.__call__ for cls in classes if any("__call__" in vars(base) for base in cls.__mro__)}
     own = {cls: vars(cls).get("__call__") for cls in callables}
     try:
         for cls, call in callables.items():

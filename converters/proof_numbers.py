@@ -16,6 +16,9 @@ class ProofError(ValueError):
     """Two models that cannot be compared; the message says where, and what either has there."""
 
 
+_BAND = 1 << 16  # elements that are compared at a time
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Apart:
     """How far two arrays of one shape are apart, in float64.
@@ -40,33 +43,45 @@ class Apart:
 
 
 def measure(a: Array, b: Array, tolerance: float) -> Apart:
-    """Compare two arrays of one shape, of integers, truth values, float64 or complex128."""
+    """Compare two arrays of one shape and of any types, a band at a time."""
     whole = a.dtype.kind in "biu" and b.dtype.kind in "biu"
-    alike = a == b
-    x, y = (each.astype(np.float64) if each.dtype.kind in "biu" else each for each in (a, b))
-    lost = np.isnan(x) != np.isnan(y)
-    with np.errstate(all="ignore"):
-        apart = np.where(alike | np.isnan(x) | np.isnan(y), 0.0, np.abs(x - y))
-        apart[np.isnan(apart)] = np.inf  # complex numbers with infinite parts
-        sizes = np.abs(x), np.abs(y)
-        largest = max(float(size.max(initial=0.0, where=np.isfinite(size))) for size in sizes)
-        larger = np.maximum(np.maximum(*sizes), min(1.0, largest))
-        ratio = np.where(apart > 0, np.where(np.isinf(apart), np.inf, apart / larger), 0.0)
-    nan, relative = int(np.count_nonzero(lost)), float(ratio.max(initial=0.0))
+    first, second = a.reshape(-1), b.reshape(-1)
+    bands = [slice(start, start + _BAND) for start in range(0, a.size, _BAND)]
+    largest = max((_largest(each[band]) for each in (first, second) for band in bands), default=0.0)
+    absolute = relative = 0.0
+    nan = unlike = 0
+    for band in bands:
+        x, y = (each[band] if each.dtype.kind in "biufc" else _float64(each[band]) for each in (first, second))
+        alike = x == y
+        if alike.all():
+            continue
+        unlike += int(np.count_nonzero(~alike))
+        x, y = _float64(x), _float64(y)
+        x_lost, y_lost = np.isnan(x), np.isnan(y)
+        nan += int(np.count_nonzero(x_lost != y_lost))
+        with np.errstate(all="ignore"):
+            apart = np.where(alike | x_lost | y_lost, 0.0, np.abs(x - y))
+            apart[np.isnan(apart)] = np.inf  # complex numbers with infinite parts
+            larger = np.maximum(np.maximum(np.abs(x), np.abs(y)), min(1.0, largest))
+            ratio = np.where(apart > 0, np.where(np.isinf(apart), np.inf, apart / larger), 0.0)
+        absolute, relative = max(absolute, float(apart.max())), max(relative, float(ratio.max()))
     return Apart(
         shape=a.shape,
-        absolute=float(apart.max(initial=0.0)),
+        absolute=absolute,
         relative=relative,
         nan=nan,
         largest=largest,
-        equal=bool(alike.all()) if whole else nan == 0 and relative <= tolerance,
+        equal=unlike == 0 if whole else nan == 0 and relative <= tolerance,
     )
 
 
-def float64(array: Array) -> Array:
-    """What numbers are compared in: integers and truth values as they are, all others in 64 or 128 bits."""
-    if array.dtype.kind in "biu":
-        return array
+def _largest(array: Array) -> float:
+    """The largest finite magnitude."""
+    size = np.abs(_float64(array))
+    return float(size.max(initial=0.0, where=np.isfinite(size)))
+
+
+def _float64(array: Array) -> Array:
     return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
 
 

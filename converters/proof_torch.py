@@ -14,7 +14,7 @@ from torch import nn
 from ptformat.dtypes import Array
 from ptformat.torch import tensors, wrappers
 
-from .proof_numbers import ProofError, float64, leaves
+from .proof_numbers import ProofError, leaves
 
 # Containers without a forward pass of their own.
 _CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
@@ -80,16 +80,15 @@ def is_array(leaf: Any) -> bool:
 
 
 def array(leaf: Any) -> Array:
-    """A tensor, or an array, in what numbers are compared in; a copy, since later layers may write to it."""
+    """A tensor as NumPy's, or an array; over its own memory where it can be."""
     if not isinstance(leaf, torch.Tensor):
-        return float64(np.array(leaf))
-    plain = leaf.detach().cpu()
+        return np.asarray(leaf)
+    plain = leaf.detach().cpu().resolve_conj().resolve_neg()
     plain = plain.to_dense() if plain.layout != torch.strided else plain
-    if plain.is_complex():
-        plain = plain.to(torch.complex128).resolve_conj()
-    elif plain.is_floating_point():
-        plain = plain.double()
-    return np.array(plain.resolve_neg().numpy())
+    if plain.is_floating_point() and plain.dtype not in (torch.float16, torch.float32, torch.float64):
+        plain = plain.float()  # exact for all that NumPy has not
+    found: Array = plain.numpy()
+    return found
 
 
 def run(model: nn.Module, inputs: tuple[Any, ...], kwargs: Mapping[str, Any], seed: int, seen: Seen | None) -> Any:
@@ -165,6 +164,10 @@ def _watched(model: nn.Module, seen: Seen) -> Iterator[None]:
 
 def _hook(name: str, seen: Seen) -> Callable[[nn.Module, Any, Any], None]:
     def hook(_: nn.Module, inputs: Any, output: Any) -> None:
-        seen(name, tuple(array(leaf) for _, leaf in leaves(output, is_array) if is_array(leaf)))
+        try:
+            returned = tuple(array(leaf) for _, leaf in leaves(output, is_array) if is_array(leaf))
+        except (TypeError, RuntimeError):  # a nested or quantised tensor has no array
+            returned = ()
+        seen(name, returned)
 
     return hook

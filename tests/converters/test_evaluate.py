@@ -1,5 +1,6 @@
 """Operations carried out: against NumPy on every type and odd shapes, box by box."""
 
+import itertools
 import math
 from typing import Any
 
@@ -29,6 +30,8 @@ def test_trees_are_what_numpy_makes_of_them(data: st.DataObject, dtype: str, lim
     tree = data.draw(trees(arrays, dtype))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate, "BOX_BYTES", limit * named(dtype).numpy.itemsize)
+        patch.setattr(evaluate, "BAND_BYTES", limit * named(dtype).numpy.itemsize)
+        patch.setattr(evaluate_boxes, "_TILE", 2)
         patch.setattr(evaluate_boxes, "COVER_BYTES", limit * named(dtype).numpy.itemsize)
         for op in (tree.op, tree.raw):
             assert (op.shape, op.dtype) == (tree.value.shape, dtype)
@@ -245,3 +248,13 @@ def test_nothing_is_written_to() -> None:
     x = o.Given("x", (6, 4), "uint16")
     for op in (x, o.flip(x, (0,)), o.pad(x, 0, 1, 1), o.deinterleave(o.join([x, x], 1), 1, 2)):
         assert whole(op, lambda _: array).flags.writeable
+
+
+@pytest.mark.parametrize("name", ["uint8", "float32", "complex128"])
+@pytest.mark.parametrize("perm", [*itertools.permutations(range(3))])
+def test_turned_arrays_are_copied_in_tiles(perm: tuple[int, ...], name: str) -> None:
+    array = bits(name, (130, 65, 66))
+    for view in (array.transpose(perm), array[::-1].transpose(perm), array[:, 3:, ::-2].transpose(perm), array[:1].T):
+        found = evaluate_boxes.contiguous(view)
+        assert found.flags.c_contiguous
+        assert same(found, view)
