@@ -194,10 +194,11 @@ def _bare(path: Segments) -> Segments:
 
 
 def cell_form(path: Segments) -> Segments:
-    """One form for the cells of recurrent layers: the layer's path, the number of the layer, the direction."""
+    """One form for the cells of recurrent layers: the layer's path without `rnn`, the layer's number, the direction."""
     if is_cell(path):
         layer, backward = _cell(path[-1])
-        return (*_bare(path[:-1]), str(layer), "backward" if backward else "forward")
+        rest = [part for part in _bare(path[:-1]) if part != "rnn"]
+        return (*rest, str(layer), "backward" if backward else "forward")
     parts = [part for part in _bare(path) if part not in ("cell", "rnn")]
     found = {_DIRECTIONS[part] for part in parts if part in _DIRECTIONS}
     parts = [part for part in parts if part not in _DIRECTIONS]
