@@ -14,6 +14,18 @@ from .survey import Leaf, Survey
 
 _CALL = re.compile(r"\s*(\w+)\(([^()]*(?:\([^()]*\)[^()]*)*)\)\s*(?:\||$)")
 
+
+def _within(weave: Callable[..., Operation], of: Operation, axis: int, parts: int, width: int) -> Operation:
+    """Weave an axis, or each run of `width` of it by itself, such as the rows of one head."""
+    if not width:
+        return weave(of, axis, parts)
+    shape = of.shape
+    if not 0 <= axis < len(shape) or width < 1 or shape[axis] % width:
+        raise ValueError(f"axis {axis} of {shape} has no whole number of runs of {width}")
+    runs = ops.reshape(of, (*shape[:axis], shape[axis] // width, width, *shape[axis + 1 :]))
+    return ops.reshape(weave(runs, axis + 1, parts), shape)
+
+
 # Name -> what makes it of a tensor and the numbers in parentheses.
 OPERATIONS: dict[str, Callable[..., Operation]] = {
     "permute": lambda of, *perm: ops.permute(of, perm),
@@ -23,8 +35,8 @@ OPERATIONS: dict[str, Callable[..., Operation]] = {
     "flip": lambda of, *axes: ops.flip(of, axes),
     "scale": ops.scale,
     "add": ops.add,
-    "interleave": ops.interleave,
-    "deinterleave": ops.deinterleave,
+    "interleave": lambda of, axis, parts, width=0: _within(ops.interleave, of, axis, parts, width),
+    "deinterleave": lambda of, axis, parts, width=0: _within(ops.deinterleave, of, axis, parts, width),
     "pad": lambda of, axis, before, after, value=0: ops.pad(of, axis, before, after, value),
     "repeat": lambda of, axis, times: ops.repeat(of, axis, times, each=True),
     "tile": lambda of, axis, times: ops.repeat(of, axis, times, each=False),
@@ -64,10 +76,20 @@ def _argument(text: str, item: str) -> int | float | str:
 
 
 class Applied:
-    """(glob, operations) pairs, carried out on the leaves of a survey."""
+    """(glob, operations) pairs, carried out on the leaves of a survey.
 
-    def __init__(self, rules: Sequence[tuple[str, str]]) -> None:
-        self.rules = [(glob, text, parsed(text)) for glob, text in rules]
+    Args:
+        rules: The user's own.
+        family: Those of a family's rules, which need not match anything.
+        guess: What else the family's rules depend on, where that is not known.
+    """
+
+    def __init__(
+        self, rules: Sequence[tuple[str, str]], family: Sequence[tuple[str, str]] = (), guess: str = ""
+    ) -> None:
+        self.own = {glob for glob, _ in rules}
+        self.rules = [(glob, text, parsed(text)) for glob, text in (*rules, *family)]
+        self.guess = guess
 
     def to(self, survey: Survey, shown: Callable[[str], str], problem: Callable[[str, str, str], None]) -> None:
         """Change how matching leaves are made; a rule without one, or that does not fit, is a problem."""
@@ -93,5 +115,5 @@ class Applied:
         for module in survey.modules.values():
             module.leaves = {at: changed[id(leaf)] for at, leaf in module.leaves.items()}
         for glob, text, _ in self.rules:
-            if glob not in used:
+            if glob not in used and glob in self.own:
                 problem("unused", glob, f"--apply '{glob}={text}' matches no tensor")

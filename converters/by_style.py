@@ -90,7 +90,7 @@ class _ByStyle:
     def count_lists(self) -> None:
         """How many layers each list that is to be stacked has."""
         numbers: dict[Segments, set[int]] = {}
-        for rule in self.draft.request.stacks:
+        for rule in self.draft.stacks:
             before = len(numbers)
             for path in [*self.draft.survey.modules, *(leaf.module for leaf in self.draft.survey.loose)]:
                 mark = rule.split(self.styled(self.draft.renamed(path), path))
@@ -142,7 +142,7 @@ class _ByStyle:
         draft = self.draft
         choice = decision.choice
         assert choice is not None
-        if len(decision.kinds) == 1 and not decision.guess and not draft.request.stacks:
+        if len(decision.kinds) == 1 and not decision.guess and not draft.stacks:
             where = paths.render((*filter(None, [draft.goal.home]), *at))
             self.nodes[where] = Node(where, "part" if self.to_torch else "map", module=choice.kind)
         first = min(draft.row(leaf.made) for leaf in choice.fit.held.values())
@@ -197,7 +197,7 @@ class _ByStyle:
         """Where a tensor of a layer of a list that is to be stacked goes, as which layer, and along which axis."""
         segments = paths.parse(path)
         collections = 1 if self.draft.goal.collections else 0
-        for rule in self.draft.request.stacks:
+        for rule in self.draft.stacks:
             mark = rule.split(segments[collections:])
             if mark is None or not self.lists[mark[0]]:
                 continue

@@ -294,7 +294,7 @@ class _ByTemplate:
         draft = self.draft
         shown = draft.shown_goal(entry.path)
         elements = getattr(self.template, "has_elements", lambda path: True)(entry.path)
-        for glob, policy in draft.request.missing:
+        for glob, policy in draft.missing:
             if fnmatchcase(shown, glob):
                 self.missing_used.add(glob)
                 if policy != "keep":

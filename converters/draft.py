@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypedDict
 
 from ptformat import paths
+from ptformat.atomic import PathLike
 from ptformat.columns import Header
 from ptformat.paths import Segments
 from ptformat.tree import Alias, Entry, Node, TensorInfo
@@ -15,17 +17,20 @@ from ptformat.tree import Alias, Entry, Node, TensorInfo
 from . import operations as ops
 from .applied import Applied
 from .content import Source
-from .conventions import CONVENTIONS, Convention, Slot
+from .conventions import Convention, Slot
 from .files import Kind
 from .infer import Decision, decide
-from .kinds import Said, said
+from .kinds import said
 from .layout import named_axes
 from .match import RenameError, Renames
 from .operations import Given, Operation
 from .plan import Plan, Step, identity
 from .problems import Problem
+from .rules import Rules, load
 from .stacks import Stack, stacked_in
 from .survey import Leaf, Module, Survey, assemblies, survey
+
+_DIALECT = "dialect"  # where a file's metadata say which dialect of its family's its values are in
 
 
 class Steering(TypedDict, total=False):
@@ -51,7 +56,9 @@ class Steering(TypedDict, total=False):
     by_order: Whether modules without a namesake in the template are paired by their order among those of one kind.
     origin: The convention of the source where neither the file nor its names tell.
     strict: Whether a guess is an error.
-    tables: Name of a convention -> its table, where they are not the library's own: see `ptformat.converters.rules`.
+    rules: Rules of a family of models, or tables of one's own: a TOML file, the name of a family that the library has
+        rules for, or `Rules`. See `ptformat.converters.rules`.
+    dialect: Which of the rules' dialects the source has, where it does not record it.
     """
 
     kinds: Sequence[tuple[str, str]]
@@ -69,10 +76,11 @@ class Steering(TypedDict, total=False):
     by_order: bool
     origin: str | None
     strict: bool
-    tables: Mapping[str, Convention]
+    rules: Rules | PathLike | None
+    dialect: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """What the user asks for; see `Steering`. `sink` is the kind of file to be written, if known."""
 
@@ -93,8 +101,21 @@ class Request:
     by_order: bool = False
     origin: str | None = None
     strict: bool = False
-    tables: Mapping[str, Convention] = field(default_factory=lambda: CONVENTIONS)
+    rules: Rules | PathLike | None = None
+    dialect: str | None = None
     sink: Kind | None = None
+
+    @functools.cached_property
+    def family(self) -> Rules:
+        """The rules that are given, read; empty ones where none are."""
+        if isinstance(self.rules, Rules):
+            return self.rules
+        return Rules(name="") if self.rules is None else load(self.rules)
+
+    @property
+    def tables(self) -> Mapping[str, Convention]:
+        """Name of a convention -> its table."""
+        return self.family.tables
 
 
 class Draft:
@@ -118,10 +139,15 @@ class Draft:
         self.plan = Plan(source.name, origin, request.to, header=_header(source.header, self.goal))
         self.problems: list[Problem] = []
         self.made: dict[str, Step] = {}
-        self.rules: list[tuple[str, Said]] = [(glob, said(kind)) for glob, kind in request.kinds]
-        self.applied = Applied(request.apply)
+        family = request.family
+        self.rules = [(glob, said(kind)) for glob, kind in (*request.kinds, *family.kinds)]
+        self.stacks = (*request.stacks, *family.stacks)
+        self.missing = (*request.missing, *family.missing)
+        self.dialect, self.dialect_guess = self._dialect()
+        spoken = family.dialects.get(self.dialect or "", ())
+        self.applied = Applied(request.apply, (*family.apply, *spoken), self.dialect_guess)
         self.sharing: dict[Operation, str] = {}  # what a target tensor is made of, but for its axes' order -> its path
-        self._rename = Renames(request.renames, self.table.separator)
+        self._rename = Renames((*request.renames, *family.renames), self.table.separator)
         self._folds = dict.fromkeys(request.fold)
         self._casts = dict.fromkeys(glob for glob, _ in request.cast)
         self._rows = {entry.path: row for row, entry in enumerate(source.entries)}
@@ -129,7 +155,7 @@ class Draft:
 
     def _surveyed(self) -> Survey:
         self.kept = kept = self._kept()
-        unstacked = stacked_in(self.request.unstacks, self.table.separator)
+        unstacked = stacked_in((*self.request.unstacks, *self.request.family.unstacks), self.table.separator)
         try:
             found = survey(kept, self.table, unstacked)
         except ValueError as error:
@@ -137,6 +163,29 @@ class Draft:
             found = survey(kept, self.table)
         self.applied.to(found, self.shown, self.problem)
         return found
+
+    def _dialect(self) -> tuple[str | None, str]:
+        """(the source's dialect, what else it may be): as recorded, as given, else the first, which is a guess."""
+        known = self.request.family.dialects
+        recorded = self.source.header.metadata.get(_DIALECT)
+        given = self.request.dialect
+        for name, who in ((given, "--dialect"), (recorded, "recorded in the file")):
+            if name is not None and known and name not in known:
+                text = f"the dialect {name!r} ({who}) is none of {self.request.family.name}'s: {', '.join(known)}"
+                self.problem("unsupported", self.source.name, text)
+        if given is not None and not known:
+            self.problem("unused", self.source.name, f"--dialect {given}: no rules with dialects are given")
+        if given is not None and recorded is not None and given != recorded:
+            text = f"{self.source.name} is recorded in the dialect {recorded!r}, but --dialect says {given!r}"
+            self.problem("contradiction", self.source.name, text)
+        if not known:
+            return None, ""
+        first, *others = known
+        self.plan.header.metadata[_DIALECT] = first
+        chosen = given or recorded
+        if isinstance(chosen, str):
+            return chosen, ""
+        return first, f"the dialect {' or '.join(others)}" if others else ""
 
     def assemble(self) -> None:
         """Take attention, cells and the like as one module each, where names leave no doubt or something says so."""
@@ -153,9 +202,10 @@ class Draft:
         kept: list[Entry] = []
         unused = dict.fromkeys(self.request.drop)
         wanted = dict.fromkeys(self.request.only)
+        drops = (*self.request.drop, *self.request.family.drop)
         for entry in self.source.entries:
             shown = self.shown(entry.path)
-            glob = next((glob for glob in self.request.drop if fnmatchcase(shown, glob)), None)
+            glob = next((glob for glob in drops if fnmatchcase(shown, glob)), None)
             only = next((glob for glob in self.request.only if fnmatchcase(shown, glob)), None)
             if isinstance(entry, Node):
                 reason = ""
@@ -259,7 +309,8 @@ class Draft:
     def decided(self, module: Module, template: Module | None = None) -> Decision | None:
         """What a module is, or None after noting the problem."""
         name = self.table.separator.join(module.path)
-        fold = next((glob for glob in self.request.fold if fnmatchcase(name, glob)), None)
+        folds = (*self.request.fold, *self.request.family.fold)
+        fold = next((glob for glob in folds if fnmatchcase(name, glob)), None)
         decision = decide(module, self.table, self.goal, self.rules, template, fold is not None)
         if decision.problem:
             self.problem(decision.problem.kind, decision.problem.path, decision.problem.text)
@@ -278,7 +329,7 @@ class Draft:
     def cast(self, path: str, made: Operation) -> Operation:
         """A target tensor in the type that the user asks for."""
         shown = self.shown_goal(path)
-        for glob, dtype in self.request.cast:
+        for glob, dtype in (*self.request.cast, *self.request.family.cast):
             if fnmatchcase(shown, glob):
                 self._casts.pop(glob, None)
                 return ops.cast(made, dtype)

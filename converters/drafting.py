@@ -34,11 +34,18 @@ def make(source: Source, request: Request) -> Plan:
         by_template.fill_in(draft, request.template)
     draft.check_rules()
     if request.strict:
+        if draft.dialect_guess:
+            text = f"{source.name}: nothing says its dialect; it may be {draft.dialect_guess}. Say --dialect"
+            draft.problem("guess", source.name, text)
         for step in draft.made.values():
             if step.guess:
                 draft.problem("guess", step.shown_source, _guess(draft, step))
     if draft.problems:
         raise ConversionError(draft.problems)
+    if draft.dialect_guess:
+        draft.plan.notes.append(
+            f"guess: {source.name} is taken to be in the dialect {draft.dialect}; it may be in {draft.dialect_guess}"
+        )
     _tell_doubled(draft)
     return draft.plan
 

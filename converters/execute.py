@@ -39,7 +39,11 @@ def content_of(plan: Plan, source: Source, *, recorded: bool, template: Source |
             made = ops.permute(made, entry.perm)
         if isinstance(made, Given):
             return _of(made, source, template).pieces(made.path)
-        return evaluated(made, lambda given: _of(given, source, template).array(given.path))
+        return evaluated(
+            made,
+            lambda given: _of(given, source, template).array(given.path),
+            lambda given: _of(given, source, template).pieces(given.path),
+        )
 
     header = plan.header
     if recorded and not plan.undone:

@@ -1,9 +1,9 @@
 """Patterns of named axes, such as `(heads dim) in`, and the sizes that shapes give their names.
 
-A pattern has an item for each axis of a tensor: a name; names in parentheses, laid one within the other; `1`; or a name
-that stands for several axes (`*spatial`, `*axes`, `*1`). A single `*` is where a tensor holds several parameters: first
-in its parentheses they lie one after the other, elsewhere they are interleaved there. `a|b` is the one of the names that
-the parameter at hand has. A name that stands in two items is one of blocks on a diagonal.
+A pattern has an item for each axis of a tensor: a name; names in parentheses, laid one within the other; `1`; or a
+name that stands for several axes (`*spatial`, `*axes`, `*1`). A single `*` is where a tensor holds several parameters:
+first in its parentheses they lie one after the other, elsewhere they are interleaved there. `a|b` is the one of the
+names that the parameter at hand has. A name that stands in two items is one of blocks on a diagonal.
 """
 
 from __future__ import annotations
