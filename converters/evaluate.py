@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -18,37 +19,47 @@ from .operations_exactness import sources
 from .operations_nodes import Given, Join, Operation, Reshape, Stack
 
 
-def pieces(op: Operation, array: Arrays) -> Iterator[memoryview]:
+def pieces(op: Operation, array: Arrays, stored: Callable[[Given], Iterable[Any]] | None = None) -> Iterator[Any]:
     """The stored bytes of the result in logical order: little-endian, sub-byte elements packed.
 
     Args:
         op: How it is made.
         array: Gives the tensors it is made of, mapped where they are large. Asked once for each, and at most as many
             are held at once as are needed for one box.
+        stored: Gives their stored bytes in pieces, for those that go into the result as they are; None to take them of
+            the array as well.
 
     Yields:
-        Buffers of at most some 8 MiB. Anonymous memory is bounded by a constant, whatever the sizes.
+        Buffers of at most some 8 MiB, but for what `stored` gives. Anonymous memory is bounded by a constant, whatever
+        the sizes.
 
     Raises:
         ValueError: For an array of another shape or type than the operation says.
     """
+    op = _flat(op)
     dtype = named(op.dtype)
-    found = bands(op, array)
-    for band in found if dtype.bits >= 8 else _whole_bytes(found):
-        if band.dtype != dtype.numpy:  # the other byte order
-            band = band.astype(dtype.numpy)
-        yield pack(band, dtype).data
+    if stored is not None and isinstance(op, Given):
+        yield from stored(op)
+    elif stored is not None and _in_order(op) and dtype.bits >= 8:
+        several = _several(op.children, array)
+        for member in op.children:
+            yield from pieces(member, several, stored)
+    else:
+        found = bands(op, array)
+        for band in found if dtype.bits >= 8 else _whole_bytes(found):
+            if band.dtype != dtype.numpy:  # the other byte order
+                band = band.astype(dtype.numpy)
+            yield pack(band, dtype).data
 
 
 def bands(op: Operation, array: Arrays) -> Iterator[Array]:
     """The elements of the result in logical order, as 1-D arrays of at most some 8 MiB."""
-    while isinstance(op, Reshape):  # the same elements in the same order
-        op = op.of
+    op = _flat(op)
     if not op.count:
         return
-    if isinstance(op, (Join, Stack)) and math.prod(op.shape[: op.axis]) == 1:
-        several = _several(op.of, array)
-        for member in op.of:
+    if _in_order(op):
+        several = _several(op.children, array)
+        for member in op.children:
             yield from bands(member, several)
         return
     evaluation = Evaluation(array)
@@ -76,6 +87,18 @@ def whole(op: Operation, array: Arrays) -> Array:
 def nonzero(op: Operation, array: Arrays) -> int:
     """How many elements are not 0; NaN is not, zero of either sign is."""
     return sum(counted(band) for band in bands(op, array))
+
+
+def _flat(op: Operation) -> Operation:
+    """What has the same elements in the same order."""
+    while isinstance(op, Reshape):
+        op = op.of
+    return op
+
+
+def _in_order(op: Operation) -> bool:
+    """Whether the elements are those of its children, one after the other."""
+    return isinstance(op, (Join, Stack)) and math.prod(op.shape[: op.axis]) == 1
 
 
 def _several(members: tuple[Operation, ...], array: Arrays) -> Arrays:

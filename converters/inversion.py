@@ -57,7 +57,7 @@ class _Inversion:
         self.reasons: dict[o.Operation, list[str]] = {}
         self.sums: list[o.Operation] = []
         self.beaten: set[int] = set()  # sums of which a member was taken from elsewhere
-        self.broken: set[int] = set()  # and from another sum
+        self.broken: set[int] = set()  # and those that do not go together
 
     def run(self) -> dict[str, Back]:
         for place, (path, op) in enumerate(self.targets.items()):
@@ -75,6 +75,9 @@ class _Inversion:
         leaves = dict.fromkeys(one for op in self.targets.values() for one in o.sources(op) if not one.kept)
         problems = {leaf: self._reason(leaf) for leaf in leaves if leaf not in found}
         used = frozenset[int]().union(*(found[leaf].sums for leaf in leaves if leaf in found))
+        for leaf in leaves:
+            if leaf in found and leaf in self.reasons:  # a target that would not be what it is
+                self.broken |= found[leaf].sums
         for number in sorted(self.broken | self.beaten & used):
             for leaf in o.sources(self.sums[number]):
                 problems.setdefault(leaf, "summed with others of which some are in several targets")
@@ -103,7 +106,8 @@ class _Inversion:
             return "it is in no target"
         return f"({', '.join(f'{start}:{stop}' for start, stop in box)}) of {leaf.shape} is in no target"
 
-    def _one_way(self, node: o.Operation, why: str) -> None:
+    def _one_way(self, node: o.Operation, known: Known, why: str) -> None:
+        self.beaten |= known.sums
         for leaf in o.sources(node):
             self.reasons.setdefault(leaf, []).append(why)
 
@@ -111,24 +115,24 @@ class _Inversion:
         """What a box of a node says of its children."""
         match node:
             case o.Fold():
-                self._one_way(node, "divided by its spectral norm, which has no way back")
+                self._one_way(node, known, "divided by its spectral norm, which has no way back")
             case o.Cast() if o.cast_exactness(node.of.dtype, node.dtype) == "lossy":
-                self._one_way(node, f"cast from {node.of.dtype} to {node.dtype}, which cuts")
+                self._one_way(node, known, f"cast from {node.of.dtype} to {node.dtype}, which cuts")
             case o.Sum():
                 self._summed(node, known)
             case o.Scale() if not math.isfinite(1 / node.factor):
-                self._one_way(node, f"times {node.factor}, which has no way back")
+                self._one_way(node, known, f"times {node.factor}, which has no way back")
             case _:
                 try:
                     for child, below in _below(node, known):
                         self._learn(child, below)
                 except Scattered:
-                    self._one_way(node, "what the targets have of it lies too scattered")
+                    self._one_way(node, known, "what the targets have of it lies too scattered")
 
     def _summed(self, node: o.Sum, known: Known) -> None:
         at = next((at for at in range(len(node.of)) if _holds(node.of, at)), None)
         if at is None:
-            self._one_way(node, "summed with what is no source, or no longer whole")
+            self._one_way(node, known, "summed with what is no source, or no longer whole")
             return
         if node not in self.sums:
             self.sums.append(node)

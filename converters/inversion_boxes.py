@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -51,7 +52,8 @@ class Whole:
     Attributes:
         known: All of it.
         beaten: Sums that say something of it as well, and were not asked, for it is known without a sum.
-        broken: Sums that say something of it as well, and were not asked, for another sum was.
+        broken: Sums of which it is taken although something else is known of it, or not taken although another is:
+            what they and the others are made of cannot all be had again.
     """
 
     known: Known
@@ -112,18 +114,23 @@ def _owners(shape: Shape, known: Sequence[Known]) -> tuple[list[list[int]], Owne
 
 
 def _cells(known: Known, cuts: list[list[int]]) -> tuple[slice, ...]:
-    return tuple(slice(at.index(start), at.index(stop)) for (start, stop), at in zip(known.box, cuts, strict=True))
+    return tuple(
+        slice(bisect_left(at, start), bisect_left(at, stop)) for (start, stop), at in zip(known.box, cuts, strict=True)
+    )
 
 
 def _unasked(known: Sequence[Known], cuts: list[list[int]], owners: Owners) -> tuple[frozenset[int], frozenset[int]]:
-    """The sums beaten by what is known without a sum, and those by another."""
+    """The sums beaten by what is known without a sum, and those taken where something else is known as well."""
     beaten: set[int] = set()
     broken: set[int] = set()
-    for place, one in enumerate(known):
-        if one.sums:
+    if any(one.sums for one in known):
+        for place, one in enumerate(known):
             for owner in np.unique(owners[_cells(one, cuts)]):
-                if owner != place:
-                    (broken if known[owner].sums else beaten).update(one.sums)
+                taken = known[owner].sums
+                if owner != place and taken:
+                    broken |= taken | one.sums
+                elif owner != place:
+                    beaten |= one.sums
     return frozenset(beaten), frozenset(broken)
 
 

@@ -210,6 +210,33 @@ def test_stacking_on_the_first_axis_copies_nothing() -> None:
         assert np.shares_memory(np.frombuffer(piece, np.float32), array)
 
 
+@pytest.mark.parametrize("name", ["float32", "int4"])
+def test_what_goes_in_as_it_is_need_not_be_an_array(name: str) -> None:
+    arrays = {path: bits(name, (2, 3), at) for at, path in enumerate("xyz")}
+    x, y, z = (o.Given(path, (2, 3), name) for path in "xyz")
+    asked: list[str] = []
+
+    def stored(one: o.Given) -> list[bytes]:
+        asked.append(one.path)
+        return [pack(arrays[one.path].reshape(-1), named(name)).tobytes()]
+
+    def found(op: o.Operation) -> bytes:
+        asked.clear()
+        return b"".join(pieces(op, lambda one: arrays[one.path], stored))
+
+    assert found(o.reshape(x, (6,))) == stored(x)[0]
+    assert asked == ["x", "x"]
+    for op in (
+        o.reshape(o.stack([x, o.flip(y, (0,)), z], 0), (18,)),
+        o.stack([x, y], 1),
+        o.join([o.reshape(x, (3, 2)), o.permute(y, (1, 0))], 0),
+    ):
+        expected = pack(whole(op, lambda one: arrays[one.path]).reshape(-1), named(name)).tobytes()
+        assert found(op) == expected
+    found(o.stack([x, o.flip(y, (0,)), z], 0))
+    assert asked == (["x", "z"] if name == "float32" else [])  # whose elements share bytes with their neighbours
+
+
 def test_each_array_is_asked_for_once() -> None:
     arrays = {"x": bits("uint16", (6, 4)), "y": bits("uint16", (6, 4))}
     asked: list[str] = []

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -76,6 +77,45 @@ def test_any_tree_has_a_way_back_or_says_why_not(data: st.DataObject) -> None:
         assert head == "there is no way back"
         assert lines
         assert all(line.startswith("  s") and ("is in no target" in line or "scattered" in line) for line in lines)
+
+
+@st.composite
+def summed(draw: Any, pool: list[o.Operation], depth: int = 2) -> o.Operation:
+    """Of shape (4,): parts, turned parts, paddings and joins of a few sources, and sums of such."""
+    what = draw(st.sampled_from(["whole", "flip", "pad", "join", "weave", "fill"] + ["sum"] * 3 * bool(depth)))
+    one = draw(st.sampled_from(pool))
+    if what == "sum":
+        return o.add_up([draw(summed(pool, depth - 1)) for _ in range(draw(st.integers(2, 3)))])
+    if what == "pad":
+        start = draw(st.integers(0, 2))
+        return o.pad(o.part(one, 0, start, start + 2), 0, 2 - start, start)
+    if what == "join":
+        start = draw(st.integers(0, 2))
+        return o.join([o.part(one, 0, 2, 4), o.part(draw(st.sampled_from(pool)), 0, start, start + 2)], 0)
+    if what == "fill":
+        return o.Fill((4,), "float32", draw(st.integers(0, 1)))
+    return {"whole": one, "flip": o.flip(one, (0,)), "weave": o.interleave(one, 0, 2)}[what]
+
+
+@given(st.data())
+@settings(max_examples=400, deadline=None)
+def test_sums_of_anything_are_the_same_function_again(data: st.DataObject) -> None:
+    """What comes of the way back need not be the sources, but makes the same targets."""
+    pool: list[o.Operation] = [given_of(name, 4) for name in "abc"]
+    targets = {f"t{at}": data.draw(summed(pool)) for at in range(data.draw(st.integers(1, 3)))}
+    arrays = {
+        name: np.array([1, 10, 100, 1000], np.float32) * factor for name, factor in zip("abc", (1, 2, 5), strict=True)
+    }
+    made = {path: whole(op, lambda one: arrays[one.path]) for path, op in targets.items()}
+    try:
+        back = way_back(targets)
+    except ValueError:
+        return
+    again = {path: whole(one.op, lambda one: made[one.path]) for path, one in back.items()}
+    for path, op in targets.items():
+        assert same(whole(op, lambda one: again[one.path]), made[path]), path
+    for path, one in back.items():
+        assert one.exactness != "bit" or same(again[path], arrays[path])
 
 
 def given_of(path: str, *shape: int, dtype: str = "float32") -> o.Given:
@@ -172,7 +212,7 @@ NO_WAY: dict[str, tuple[dict[str, o.Operation], list[str]]] = {
     "turned": ({"t": o.add_up([A, o.flip(A, (0,))])}, [f"a: {SUMMED}"]),
     "two sums": (
         {"t": o.add_up([A, B]), "s": o.add_up([A, given_of("c", 8)])},
-        [f"a: {SUMMED}", f"c: {SUMMED}"],
+        [f"a: {SUMMED}", f"b: {SUMMED}", f"c: {SUMMED}"],
     ),
     "filled": (
         {"t": o.add_up([A, o.Fill((8,), "float32", 1)])},
