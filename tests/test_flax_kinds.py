@@ -453,13 +453,15 @@ NNX: dict[str, tuple[Callable[[], nnx.Module], str | None, dict[str, Any] | None
 @pytest.mark.parametrize("name", NNX)
 def test_layers_of_nnx(name: str, tmp_path: Path) -> None:
     make, kind, attrs, axes = NNX[name]
-    layer = make()
+    layer: Any = make()
     save_model(nnx.List([layer]), tmp_path / "m.ptf")
     assert recorded(tmp_path / "m.ptf", "0") == (kind, f"flax.nnx.{type(layer).__name__}", attrs, axes)
     save_model(layer, tmp_path / "m.ptf")
     assert recorded(tmp_path / "m.ptf", "") == (kind, f"flax.nnx.{type(layer).__name__}", attrs, axes)
     if name.startswith("weight_norm"):
-        assert entries(tmp_path / "m.ptf")["layer_instance"].module is None
+        inner = entries(tmp_path / "m.ptf")["layer_instance"]
+        assert inner.module is None
+        assert (inner.attrs is None) == isinstance(layer.layer_instance, nnx.Linear | nnx.Embed)
     load_model(make(), tmp_path / "m.ptf")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -100,7 +100,9 @@ class Graph:
     def note(self, module: nnx.Pytree, path: str, inner: Mapping[Any, Any]) -> None:
         """Class, kind and attributes of a module, and the axes of its Variables."""
         of = NNX_KINDS.get(type(module))
-        kind = of(module) if of and id(module) not in self.normed else None
+        kind = of(module) if of else None
+        if kind and id(module) in self.normed:
+            kind = replace(kind, name=None, axes={})
         if isinstance(module, (nnx.WeightNorm, nnx.SpectralNorm)):
             self.normed.add(id(module.layer_instance))  # by itself it is no such layer
         found = {name: _reached(inner, name) for name in kind.axes} if kind else {}
