@@ -105,6 +105,11 @@ class Request:
     dialect: str | None = None
     sink: Kind | None = None
 
+    @property
+    def steered(self) -> bool:
+        """Whether rules or a template are given: more than where it comes from and goes to."""
+        return self != Request(to=self.to, strict=self.strict, sink=self.sink, origin=self.origin)
+
     @functools.cached_property
     def family(self) -> Rules:
         """The rules that are given, read; empty ones where none are."""
@@ -257,6 +262,8 @@ class Draft:
         linen = self.plan.origin == "linen"
         if linen and leaf.name in ("mean", "var") and module and (leaf.collection, "scale") in module.leaves:
             return "a batch norm whose statistics stand among its parameters, as nnx keeps them (--from nnx)"
+        if self.table.name == "torch" and "parametrizations" in leaf.module:
+            return "a parametrised layer: call torch.nn.utils.parametrize.remove_parametrizations first"
         return self.table.unsupported.get(leaf.name)
 
     def problem(self, kind: str, path: str, text: str) -> None:

@@ -57,9 +57,7 @@ def plan(
 
 
 def _planned(source: Source, request: Request) -> Plan:
-    plain = request == Request(
-        to=request.to, strict=request.strict, sink=request.sink, origin=request.origin, tables=request.tables
-    )
+    plain = not request.steered
     back = undo(source, request.to) if plain and source.header.provenance else None
     made = back or make(source, request)
     made.notes[:0] = source.notes
