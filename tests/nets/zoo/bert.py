@@ -158,9 +158,9 @@ def run_torch(net, ids, mask):
 
 def run_linen(net, variables, ids, mask):
     hidden, pooled = net.apply(variables, ids, mask)
-    return np.asarray(hidden), np.asarray(pooled)
+    return hidden, pooled
 
 
 def run_nnx(net, ids, mask):
     hidden, pooled = net(jnp.asarray(ids), jnp.asarray(mask))
-    return np.asarray(hidden), np.asarray(pooled)
+    return hidden, pooled

@@ -416,9 +416,9 @@ def run_torch(net, pixels, ids):
 
 
 def run_linen(net, variables, pixels, ids):
-    return tuple(np.asarray(y) for y in net.apply(variables, jnp.asarray(channels_last(pixels)), jnp.asarray(ids)))
+    return net.apply(variables, jnp.asarray(channels_last(pixels)), jnp.asarray(ids))
 
 
 def run_nnx(net, pixels, ids):
     net.eval()
-    return tuple(np.asarray(y) for y in net(jnp.asarray(channels_last(pixels)), jnp.asarray(ids)))
+    return net(jnp.asarray(channels_last(pixels)), jnp.asarray(ids))

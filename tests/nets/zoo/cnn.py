@@ -100,9 +100,9 @@ def run_torch(net, x):
 
 
 def run_linen(net, variables, x):
-    return np.asarray(net.apply(variables, jnp.asarray(channels_last(x))))
+    return net.apply(variables, jnp.asarray(channels_last(x)))
 
 
 def run_nnx(net, x):
     net.eval()
-    return np.asarray(net(jnp.asarray(channels_last(x))))
+    return net(jnp.asarray(channels_last(x)))

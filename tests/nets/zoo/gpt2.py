@@ -222,8 +222,8 @@ def run_torch(net, ids):
 
 
 def run_linen(net, variables, ids):
-    return np.asarray(net.apply(variables, ids))
+    return net.apply(variables, ids)
 
 
 def run_nnx(net, ids):
-    return np.asarray(net(jnp.asarray(ids)))
+    return net(jnp.asarray(ids))

@@ -92,9 +92,9 @@ def run_torch(net, ids):
 
 
 def run_linen(net, variables, ids):
-    return np.asarray(net.apply(variables, jnp.asarray(ids)))
+    return net.apply(variables, jnp.asarray(ids))
 
 
 def run_nnx(net, ids):
     net.eval()
-    return np.asarray(net(jnp.asarray(ids)))
+    return net(jnp.asarray(ids))

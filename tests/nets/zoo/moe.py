@@ -174,8 +174,8 @@ def run_torch(net, x):
 
 
 def run_linen(net, variables, x):
-    return np.asarray(net.apply(variables, x))
+    return net.apply(variables, x)
 
 
 def run_nnx(net, x):
-    return np.asarray(net(jnp.asarray(x)))
+    return net(jnp.asarray(x))

@@ -396,8 +396,8 @@ def run_torch(net, ids, answer):
 
 
 def run_linen(net, variables, ids, answer):
-    return np.asarray(net.apply(variables, ids, answer))
+    return net.apply(variables, ids, answer)
 
 
 def run_nnx(net, ids, answer):
-    return np.asarray(net(jnp.asarray(ids), jnp.asarray(answer)))
+    return net(jnp.asarray(ids), jnp.asarray(answer))

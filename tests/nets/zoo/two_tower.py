@@ -126,9 +126,9 @@ def run_torch(net, queries, documents):
 
 
 def run_linen(net, variables, queries, documents):
-    return np.asarray(net.apply(variables, jnp.asarray(queries), jnp.asarray(documents)))
+    return net.apply(variables, jnp.asarray(queries), jnp.asarray(documents))
 
 
 def run_nnx(net, queries, documents):
     net.eval()
-    return np.asarray(net(jnp.asarray(queries), jnp.asarray(documents)))
+    return net(jnp.asarray(queries), jnp.asarray(documents))

@@ -155,9 +155,9 @@ def run_torch(net, x):
 
 
 def run_linen(net, variables, x):
-    return channels_first(np.asarray(net.apply(variables, jnp.asarray(channels_last(x)))))
+    return channels_first(net.apply(variables, jnp.asarray(channels_last(x))))
 
 
 def run_nnx(net, x):
     net.eval()
-    return channels_first(np.asarray(net(jnp.asarray(channels_last(x)))))
+    return channels_first(net(jnp.asarray(channels_last(x))))

@@ -364,8 +364,8 @@ def run_torch(net, sound, ids):
 
 
 def run_linen(net, variables, sound, ids):
-    return np.asarray(net.apply(variables, sound.transpose(0, 2, 1), ids))
+    return net.apply(variables, sound.transpose(0, 2, 1), ids)
 
 
 def run_nnx(net, sound, ids):
-    return np.asarray(net(jnp.asarray(sound.transpose(0, 2, 1)), jnp.asarray(ids)))
+    return net(jnp.asarray(sound.transpose(0, 2, 1)), jnp.asarray(ids))
