@@ -11,7 +11,8 @@ from ptformat import paths
 from ptformat.paths import Segments
 from ptformat.tree import Alias, Entry, TensorInfo
 
-from .conventions import Convention, Form, Sizes, Slot
+from .conventions import SPATIAL, Convention, Form, Kind, Sizes, Slot
+from .conventions.axes import ANY
 from .kinds import Said
 from .layout import Condition, read, sizes_of, unknown, written
 from .operations import Operation
@@ -34,6 +35,7 @@ WEAK = frozenset(
         *("q", "k", "v", "o", "gate", "up", "down", "out", "output", "logits", "predictions"),
     )
 )
+SIZES = "(channels=N,y=N,x=N)"  # of what is flattened, as a user says them
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
@@ -102,6 +104,8 @@ class Evidence:
         forms: Names of forms that are asked for.
         facts: Sizes and other facts.
         classes: Of the module and of its template.
+        fold: Whether a norm of the weight is to be folded into it.
+        said: Names of the facts that the user gave.
     """
 
     kinds: dict[str, str] = field(default_factory=dict)
@@ -109,6 +113,7 @@ class Evidence:
     facts: dict[str, object] = field(default_factory=dict)
     classes: set[str] = field(default_factory=set)
     fold: bool = False
+    said: set[str] = field(default_factory=set)
 
 
 def decide(
@@ -133,17 +138,22 @@ def decide(
     evidence = _evidence(module, convention, target, rules, template, fold)
     if len(evidence.kinds) > 1:
         return _problem("contradiction", name, f"{name}: {' but '.join(evidence.kinds.values())}")
+    if wrong := _unknown_words(evidence, convention, target):
+        return _problem("unsupported", name, f"{name}: {wrong}")
     fitting = fits(module, convention, evidence.facts)
     if evidence.kinds:
         ((kind, said),) = evidence.kinds.items()
         fitting = [fit for fit in fitting if fit.kind.name == kind]
         if not fitting:
-            return _unfit(module, kind, said, name, convention)
+            return _unfit(module, kind, said, name, convention, evidence.facts)
     else:
         said = ""
         node = module.node
         if node and node.class_ and node.class_.startswith(convention.namespace) and not evidence.classes:
             return _problem("unsupported", name, f"{name} is a {node.class_}, for which there is no rule yet")
+        known = {one for forms in convention.forms.values() for form in forms for one in form.classes}
+        if node and node.class_ in known and not any(node.class_ in fit.form.classes for fit in fitting):
+            return _problem("contradiction", name, f"{name} is a {node.class_}, but it has {module.text}")
         if template is None and not evidence.classes:
             fitting = [fit for fit in fitting if not fit.kind.explicit]
         if not fitting:
@@ -171,6 +181,7 @@ def _evidence(
             found.kinds.setdefault(said.kind, f"{said.kind}: --kind {glob}={said.text}")
             finer = convention.kinds[said.kind].refines if said.kind in convention.kinds else ""
             found.facts.update(said.facts)
+            found.said.update(said.facts)
             if said.form:
                 found.forms.add(said.form)
     for node, table in ((module.node, convention), (template and template.node, target)):
@@ -188,6 +199,29 @@ def _evidence(
             (kind,) = classes
             found.kinds.setdefault(kind, f"{kind}: the class {node.class_}")
     return found
+
+
+def _unknown_words(evidence: Evidence, convention: Convention, target: Convention) -> str:
+    """What a user says of a kind that neither table knows: a form, or the name of a fact; empty where all is known."""
+    if not evidence.said and not evidence.forms:
+        return ""
+    (kind,) = evidence.kinds
+    forms = [form for table in (convention, target) for form in table.forms.get(kind, ())]
+    if not forms:
+        return ""
+    names = dict.fromkeys(form.name for form in forms if form.name)
+    for form in evidence.forms - names.keys():
+        return f"{evidence.kinds[kind]}; {kind} has no form {form} (known: {', '.join(names) or 'none'})"
+    facts = dict.fromkeys(name for parameter in convention.kinds[kind].parameters.values() for name in parameter)
+    for form in forms:
+        finer = [name for axes in form.refine.values() for name in axes]
+        facts.update(dict.fromkeys([*finer, *form.when, *(name for slot in form.slots for name in slot.scale)]))
+    if facts.pop(SPATIAL, "") is None:
+        facts.update(dict.fromkeys("zyx"))
+    for name in evidence.said - facts.keys():
+        known = ", ".join(fact for fact in facts if fact != ANY)
+        return f"{evidence.kinds[kind]}; {kind} has nothing called {name} (known: {known})"
+    return ""
 
 
 def _narrowed(fitting: list[Fit], evidence: Evidence) -> list[Fit]:
@@ -212,7 +246,7 @@ def _choices(
         forms = target.forms.get(fit.kind.name, ())
         asked = [form for form in forms if form.name in evidence.forms] or forms
         for form in asked:
-            if not _allowed(form, evidence, template):
+            if not _allowed(fit.kind, form, evidence, template):
                 continue
             held = _placed(form, template) if template is not None else {}
             if held is None:
@@ -241,7 +275,7 @@ def _choices(
     return choices or loosely, reasons
 
 
-def _allowed(form: Form, evidence: Evidence, template: Module | None) -> bool:
+def _allowed(kind: Kind, form: Form, evidence: Evidence, template: Module | None) -> bool:
     """Whether a form of the target may be taken."""
     if form.name in evidence.forms or (evidence.classes.intersection(form.classes) and not form.when):
         return True
@@ -249,7 +283,7 @@ def _allowed(form: Form, evidence: Evidence, template: Module | None) -> bool:
         known = evidence.facts.get(fact)
         if known != value and (known is not None or (template is None and value is not False)):
             return False
-    return template is not None or not form.declared
+    return template is not None or not form.declared or (kind.declared and kind.name in evidence.kinds)
 
 
 def _placed(form: Form, template: Module) -> dict[Slot, object] | None:
@@ -393,11 +427,29 @@ def _problem(kind: str, name: str, text: str) -> Decision:
     return Decision(None, "", problem=Problem(kind, name, text))
 
 
-def _unfit(module: Module, kind: str, evidence: str, name: str, convention: Convention) -> Decision:
+def _unfit(
+    module: Module, kind: str, evidence: str, name: str, convention: Convention, facts: Mapping[str, object]
+) -> Decision:
     if kind not in convention.kinds:
         known = ", ".join(convention.kinds)
         return _problem("unsupported", name, f"{name}: {evidence}; there is no rule for it yet (known: {known})")
-    return _problem("contradiction", name, f"{name}: {evidence}, but it has {module.text}")
+    text = f"{name}: {evidence}, but it has {module.text}"
+    needs = _needs_spatial(module, convention.forms.get(kind, ()), facts)
+    if needs:
+        return _problem(
+            "ambiguous", name, f"{text}: nothing tells the sizes of {needs}. Say --kind '{name}={kind}{SIZES}'"
+        )
+    return _problem("contradiction", name, text)
+
+
+def _needs_spatial(module: Module, forms: Sequence[Form], facts: Mapping[str, object]) -> str:
+    """The axes that lie in one axis of a module and whose number nothing tells, or empty."""
+    for form in forms:
+        names = {(slot.collection, slot.name) for slot in form.slots}
+        within = [dim for slot in form.slots for dim in slot.dims if SPATIAL in dim and len(dim) > 1]
+        if within and module.leaves.keys() <= names and "x" not in facts:
+            return " and ".join(name.strip("*") for name in within[0])
+    return ""
 
 
 def convention_of(entries: Sequence[Entry], tables: Mapping[str, Convention], recorded: str | None) -> str | None:

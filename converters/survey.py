@@ -255,7 +255,7 @@ def fits(module: Module, convention: Convention, facts: Mapping[str, object] | N
         kind = convention.kinds[name]
         for form in forms:
             held = _held(module, form)
-            if held is None or not _essential(kind, held):
+            if held is None or not _essential(kind, form, held):
                 continue
             sizes = sizes_of(kind, [(form, {slot: leaf.shape for slot, leaf in held.items()})], facts or {})
             if sizes is not None:
@@ -271,9 +271,12 @@ def _held(module: Module, form: Form) -> dict[Slot, Leaf] | None:
     return {slot: module.leaves[at] for at, slot in slots.items() if at in module.leaves}
 
 
-def _essential(kind: Kind, held: Iterable[Slot]) -> bool:
-    parameters = {parameter for slot in held for parameter in slot.holds}
-    return parameters.issuperset(kind.essential)
+def _essential(kind: Kind, form: Form, held: Iterable[Slot]) -> bool:
+    """Whether there is all that a module of the kind cannot be without, and the vectors of a norm that it is under."""
+    slots = list(held)
+    if form.fold and not {*form.fold[:2]} <= {slot.name for slot in slots}:
+        return False
+    return {parameter for slot in slots for parameter in slot.holds}.issuperset(kind.essential)
 
 
 def assemblies(tree: Survey) -> Iterator[tuple[Module, Fit]]:
@@ -295,7 +298,7 @@ def assemblies(tree: Survey) -> Iterator[tuple[Module, Fit]]:
                 module = _assembled(by_path, form, root)
                 module.node = node_of(tree, root)
                 found = [fit for fit in fits(module, tree.convention) if fit.form is form]
-                if found and _essential(kind, found[0].held):
+                if found and _essential(kind, form, found[0].held):
                     yield module, found[0]
 
 
