@@ -17,7 +17,7 @@ from .kinds import Said
 from .layout import Condition, read, sizes_of, unknown, written
 from .operations import Operation
 from .problems import Problem
-from .survey import Fit, Module, fits
+from .survey import Fit, Module, fits, seen
 
 # Words in a module's name that speak for a kind, and against its rivals; WEAK ones only where the module itself is
 # called so, and not a list that it is the n-th of.
@@ -210,7 +210,7 @@ def _unknown_words(evidence: Evidence, convention: Convention, target: Conventio
     if not forms:
         return ""
     names = dict.fromkeys(form.name for form in forms if form.name)
-    for form in evidence.forms - names.keys():
+    for form in sorted(evidence.forms - names.keys()):
         return f"{evidence.kinds[kind]}; {kind} has no form {form} (known: {', '.join(names) or 'none'})"
     facts = dict.fromkeys(name for parameter in convention.kinds[kind].parameters.values() for name in parameter)
     for form in forms:
@@ -218,7 +218,7 @@ def _unknown_words(evidence: Evidence, convention: Convention, target: Conventio
         facts.update(dict.fromkeys([*finer, *form.when, *(name for slot in form.slots for name in slot.scale)]))
     if facts.pop(SPATIAL, "") is None:
         facts.update(dict.fromkeys("zyx"))
-    for name in evidence.said - facts.keys():
+    for name in sorted(evidence.said - facts.keys()):
         known = ", ".join(fact for fact in facts if fact != ANY)
         return f"{evidence.kinds[kind]}; {kind} has nothing called {name} (known: {known})"
     return ""
@@ -460,8 +460,11 @@ def convention_of(entries: Sequence[Entry], tables: Mapping[str, Convention], re
     if recorded is not None:
         return next((name for name, table in tables.items() if table.name == recorded), None)
     split = [paths.parse(entry.path) for entry in entries if isinstance(entry, (TensorInfo, Alias)) and entry.path]
-    last = {segments[-1] for segments in split}
     own = {name: table.leaf_names | set(table.unsupported) for name, table in tables.items() if name != "nnx"}
     shared = frozenset.intersection(*map(frozenset, own.values()))
-    speaking = [name for name, names in own.items() if last & (names - shared)]
+    speaking = [
+        name
+        for name, names in own.items()
+        if any(seen(segments, tables[name])[1] in names - shared for segments in split)
+    ]
     return speaking[0] if len(speaking) == 1 else None

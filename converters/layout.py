@@ -323,7 +323,7 @@ def unknown(kind: Kind, form: Form, parameters: Iterable[str], sizes: Sizes) -> 
     held = set(parameters)
     names: dict[str, None] = {}
     for slot in form.slots:
-        for parameter in held.intersection(slot.holds):
+        for parameter in (one for one in slot.holds if one in held):
             own = _own(kind, form, parameter)
             names.update((one, None) for dim in slot.dims for one in chosen(dim, own))
     return [name for name in names if name not in sizes and not name.startswith("*")]
