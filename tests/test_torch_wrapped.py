@@ -279,22 +279,26 @@ class Symmetric(nn.Module):
         return x.triu() + x.triu(1).mT
 
 
-PARAMETRIZED: dict[str, tuple[Callable[[], nn.Module], set[str]]] = {
+PARAMETRIZED: dict[str, tuple[Callable[[], nn.Module], set[str], str | None]] = {
     "own": (
         lambda: parametrize.register_parametrization(nn.Linear(3, 3), "weight", Symmetric()),
         {"bias", "parametrizations.weight.original"},
+        None,
     ),
     "weight_norm": (
         lambda: parametrizations.weight_norm(nn.Linear(3, 3)),
         {"bias", "parametrizations.weight.original0", "parametrizations.weight.original1"},
+        "weight_norm_linear",
     ),
     "spectral_norm": (
         lambda: parametrizations.spectral_norm(nn.Linear(3, 3)),
         {"bias", "parametrizations.weight.original", "parametrizations.weight.0._u", "parametrizations.weight.0._v"},
+        "linear",
     ),
     "orthogonal": (
         lambda: parametrizations.orthogonal(nn.Linear(3, 3)),
         {"bias", "parametrizations.weight.original", "parametrizations.weight.0.base"},
+        None,
     ),
 }
 
@@ -302,14 +306,14 @@ PARAMETRIZED: dict[str, tuple[Callable[[], nn.Module], set[str]]] = {
 @pytest.mark.parametrize("assign", [False, True])
 @pytest.mark.parametrize("name", PARAMETRIZED)
 def test_parametrized_modules(name: str, assign: bool, tmp_path: Path) -> None:
-    make, keys = PARAMETRIZED[name]
+    make, keys, kind = PARAMETRIZED[name]
     source = nn.Sequential(make(), nn.ReLU()).eval()
     path = saved(source, tmp_path)
     assert set(load_file(path)) == {f"0.{key}" for key in keys}
     with ptformat.open(path) as file:
         node = file.info("0")
         assert isinstance(node, ptformat.Node)
-        assert (node.module, node.class_) == (None, "torch.nn.utils.parametrize.ParametrizedLinear")
+        assert (node.module, node.class_) == (kind, "torch.nn.utils.parametrize.ParametrizedLinear")
         assert file.info("0.parametrizations.weight").class_.startswith("torch.nn.utils.parametrize.")  # type: ignore
     fresh = nn.Sequential(make(), nn.ReLU()).eval()
     assert load_model(fresh, path, assign=assign) == ([], [])
