@@ -267,9 +267,11 @@ class _ByStyle:
         elif rank and not any(step.target.path.startswith(f"{goal.home}.") for step in steps):
             entries.append(Node(goal.home, "map"))
         for step in steps:
-            parent = paths.parent(step.target.path)
-            for at in [node for node in self.nodes if node == parent or parent.startswith(f"{node}.")]:
-                entries.append(self.nodes.pop(at))
+            above = paths.parent(step.target.path)
+            while above:
+                if node := self.nodes.pop(above, None):
+                    entries.append(node)
+                above = paths.parent(above)
             entries.append(step.target)
         for path, leaves, made in self.aliases:
             if rank or not self.tie(path, leaves, made):

@@ -28,7 +28,7 @@ from .plan import Plan, Step, identity
 from .problems import Problem
 from .rules import Rules, load
 from .stacks import Stack, stacked_in
-from .survey import Leaf, Module, Survey, assemblies, survey
+from .survey import Leaf, Module, Survey, assemblies, fits, survey
 
 _DIALECT = "dialect"  # where a file's metadata say which dialect of its family's its values are in
 
@@ -318,7 +318,7 @@ class Draft:
         name = self.table.separator.join(module.path)
         folds = (*self.request.fold, *self.request.family.fold)
         fold = next((glob for glob in folds if fnmatchcase(name, glob)), None)
-        decision = decide(module, self.table, self.goal, self.rules, template, fold is not None)
+        decision = decide(module, self.table, self.goal, self.rules, template, fold is not None, self.shown_forms)
         if decision.problem:
             self.problem(decision.problem.kind, decision.problem.path, decision.problem.text)
             return None
@@ -332,6 +332,22 @@ class Draft:
         for slot in decision.choice.slotless:
             self.drop_slotless(decision.choice.fit.held[slot], slot)
         return decision
+
+    @functools.cached_property
+    def shown_forms(self) -> set[tuple[str, str]]:
+        """Kinds and names of forms that have to be declared, and that a module has whose shapes fit nothing else."""
+        found: set[tuple[str, str]] = set()
+        declared = {
+            (kind, form.name)
+            for kind, forms in self.table.forms.items()
+            for form in forms
+            if form.declared and not form.whole
+        }
+        for module in self.survey.modules.values() if declared else ():
+            fitting = [fit for fit in fits(module, self.table) if not fit.kind.explicit]
+            if fitting and all((fit.kind.name, fit.form.name) in declared for fit in fitting):
+                found.update((fit.kind.name, fit.form.name) for fit in fitting)
+        return found
 
     def cast(self, path: str, made: Operation) -> Operation:
         """A target tensor in the type that the user asks for."""

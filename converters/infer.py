@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -123,6 +123,7 @@ def decide(
     rules: Iterable[tuple[str, Said]] = (),
     template: Module | None = None,
     fold: bool = False,
+    shown: Collection[tuple[str, str]] = (),
 ) -> Decision:
     """Decide a module's kind from all the evidence there is.
 
@@ -133,6 +134,7 @@ def decide(
         rules: The user's (glob, kind) pairs; the glob is of the module's path as the source's framework writes it.
         template: The template's module of that place.
         fold: Whether the user asks to fold a norm of the weight into it.
+        shown: Kinds and names of the forms that have to be declared and that other modules of the tree do have.
     """
     name = convention.separator.join(module.path) or "the root"
     evidence = _evidence(module, convention, target, rules, template, fold)
@@ -163,7 +165,7 @@ def decide(
     choices, reasons = _choices(fitting, target, evidence, template)
     if not choices:
         return _problem(*_no_choice(module, name, fitting, target, template, reasons, said))
-    return _chosen(module, convention, choices, said, template, evidence)
+    return _chosen(module, convention, choices, said, template, evidence, shown)
 
 
 def _evidence(
@@ -193,7 +195,13 @@ def _evidence(
         classes = {kind for kind, forms in table.forms.items() for form in forms if node.class_ in form.classes}
         if classes and node.class_:
             found.classes.add(node.class_)
-        if table is convention and node.module and node.module != finer:
+        if node.module and table is target:
+            passing = {node.module} | {
+                name for name, kind in target.kinds.items() if node.module in (kind.refines, kind.serves)
+            }
+            if not passing.intersection(found.kinds):
+                found.kinds.setdefault(node.module, f"{node.module}: the template's {node.class_ or 'module'}")
+        elif node.module and node.module != finer:
             found.kinds.setdefault(node.module, f"{node.module}: recorded in the file")
         elif table is convention and len(classes) == 1 and not node.module and not classes & {finer, *found.kinds}:
             (kind,) = classes
@@ -359,6 +367,7 @@ def _chosen(
     said: str,
     template: Module | None,
     evidence: Evidence,
+    shown: Collection[tuple[str, str]],
 ) -> Decision:
     """The choice that the evidence speaks for, and what else it might be."""
     usual = [choice for choice in choices if not choice.declared or choice.form.name in evidence.forms]
@@ -377,7 +386,12 @@ def _chosen(
         guess = _form_of(others[0][0]) if others else ""
         return Decision(first[0], said, guess, None, kinds)
     guess = " or ".join(_form_of(group[0]) if group[0].kind in kinds else group[0].kind for group in others)
-    guess = guess or _rival(module, convention, kinds, first[0], rare, word, template)
+    rivals = [one for one in rare if (one.kind, one.fit.form.name) in shown and one.effect != first[0].effect]
+    guess = (
+        guess
+        or (_form_of(rivals[0]) if rivals else "")
+        or _rival(module, convention, kinds, first[0], rare, word, template)
+    )
     label = kinds[0] if len(kinds) == 1 else f"{kinds[0].split('_')[-1]} ({' or '.join(kinds)}: the same rule)"
     if first[0].fit.form.declared or first[0].form.declared:
         label = _form_of(first[0])

@@ -15,6 +15,7 @@ from .conventions import Convention, Form, Kind, Sizes, Slot
 from .layout import sizes_of
 from .operations import Given, Operation
 
+_REMEMBERED = 10_000  # modules of different names or shapes
 # torch's recurrent layers keep the cells of all layers and directions side by side.
 _CELL = re.compile(r"((?:weight|bias)_(?:ih|hh|hr))_(l\d+(?:_reverse)?)")
 
@@ -250,25 +251,35 @@ def _unstacked(leaf: Leaf, stacked: Sequence[Unstacked]) -> list[Leaf]:
 
 def fits(module: Module, convention: Convention, facts: Mapping[str, object] | None = None) -> list[Fit]:
     """The kinds and forms whose names, ranks and sizes a module has."""
-    result: list[Fit] = []
-    for name, forms in convention.forms.items():
-        kind = convention.kinds[name]
-        for form in forms:
-            held = _held(module, form)
-            if held is None or not _essential(kind, form, held):
-                continue
-            sizes = sizes_of(kind, [(form, {slot: leaf.shape for slot, leaf in held.items()})], facts or {})
-            if sizes is not None:
-                result.append(Fit(kind, form, held, sizes))
+    shapes = {at: leaf.shape for at, leaf in module.leaves.items()}
+    found = convention.fitting
+    key = (*shapes.items(), *sorted((facts or {}).items(), key=str))
+    if key not in found:
+        if len(found) >= _REMEMBERED:
+            found.clear()
+        found[key] = list(_fitting(shapes, convention, facts or {}))
+    result = []
+    for kind, form, slots, sizes in found[key]:
+        result.append(Fit(kind, form, {slot: module.leaves[slot.collection, slot.name] for slot in slots}, sizes))
     return result
 
 
-def _held(module: Module, form: Form) -> dict[Slot, Leaf] | None:
-    """Slots and leaves of a module, if it has no leaf without a slot."""
-    slots = {(slot.collection, slot.name): slot for slot in form.slots}
-    if not module.leaves.keys() <= slots.keys():
-        return None
-    return {slot: module.leaves[at] for at, slot in slots.items() if at in module.leaves}
+def _fitting(
+    shapes: Mapping[tuple[str, str], tuple[int, ...]], convention: Convention, facts: Mapping[str, object]
+) -> Iterator[tuple[Kind, Form, list[Slot], Sizes]]:
+    """What `fits` tells of all modules whose leaves have these names and shapes: most of a model's layers are alike."""
+    for name, forms in convention.forms.items():
+        kind = convention.kinds[name]
+        for form in forms:
+            slots = {(slot.collection, slot.name): slot for slot in form.slots}
+            if not shapes.keys() <= slots.keys():
+                continue
+            held = {slot: shapes[at] for at, slot in slots.items() if at in shapes}
+            if not _essential(kind, form, held):
+                continue
+            sizes = sizes_of(kind, [(form, held)], facts)
+            if sizes is not None:
+                yield kind, form, list(held), sizes
 
 
 def _essential(kind: Kind, form: Form, held: Iterable[Slot]) -> bool:

@@ -41,6 +41,7 @@ class Kind:
         declared: Whether it is never inferred where another kind fits, nor told.
         explicit: Whether names and shapes alone never show it: a user, a class or a template says so.
         refines: The kind of which it says more, which may be recorded of the same module; or empty.
+        serves: The kind as which another framework may keep it; or empty.
         same: Names of axes of one size.
         usual: Name of an axis -> the axis whose size it has, or its size, unless something says otherwise.
     """
@@ -52,6 +53,7 @@ class Kind:
     declared: bool = False
     explicit: bool = False
     refines: str = ""
+    serves: str = ""
     same: Axes = ()
     usual: Mapping[str, str | int] = field(default_factory=dict)
 
@@ -69,7 +71,8 @@ def _recurrent(name: str, parameters: dict[str, Axes]) -> Kind:
 
 
 def _weight_norm(of: str, parameters: dict[str, Axes], rows: Axes, **facts: Any) -> Kind:
-    return Kind(f"weight_norm_{of}", {**parameters, "magnitude": rows}, ("weight", "magnitude"), **facts)
+    held = {**parameters, "magnitude": rows}
+    return Kind(f"weight_norm_{of}", held, ("weight", "magnitude"), refines=of, **facts)
 
 
 _LORA: dict[str, Axes] = {**_LINEAR, "a": ("rank", "in"), "b": ("out", "rank")}
@@ -85,7 +88,7 @@ KINDS: dict[str, Kind] = {
         Kind("layer_norm", _NORM),
         Kind("rms_norm", {"scale": ("features",)}),
         Kind("group_norm", _NORM),
-        Kind("instance_norm", {**_NORM, **_STATISTICS}),
+        Kind("instance_norm", {**_NORM, **_STATISTICS}, serves="batch_norm"),  # with running statistics
         Kind("batch_norm", {**_NORM, **_STATISTICS}, ("mean", "var")),
         Kind(
             "layer_norm_spatial",
@@ -126,9 +129,9 @@ KINDS: dict[str, Kind] = {
         _weight_norm("linear", _LINEAR, ("out",)),
         _weight_norm("conv", _CONV, ("out",)),
         _weight_norm("conv_transpose", _CONV_TRANSPOSE, ("groups", "in"), usual=_ONE_GROUP),
-        Kind("embedding_bag", {"weight": ("num", "features")}, declared=True, explicit=True),
+        Kind("embedding_bag", {"weight": ("num", "features")}, declared=True, explicit=True, refines="embedding"),
         Kind("bilinear", {"weight": ("out", "in1", "in2"), "bias": ("out",)}, declared=True, explicit=True),
-        Kind("lora_linear", _LORA, _weighted(_LORA)),
+        Kind("lora_linear", _LORA, _weighted(_LORA), refines="linear"),
     )
 }
 
@@ -246,6 +249,11 @@ class Convention:
             for slot in form.slots
             if "." not in slot.name
         )
+
+    @functools.cached_property
+    def fitting(self) -> dict[Any, Any]:
+        """What was found of modules so far, by their names and shapes."""
+        return {}
 
     @functools.cached_property
     def leaf_names(self) -> frozenset[str]:
