@@ -107,12 +107,18 @@ def rare_rows() -> list[Row]:
     def taken(kind: Kind) -> str:
         if kind.explicit:
             return "only if said"
-        return "if said, or nothing else fits" if kind.declared or kind.rival else "by its shapes"
+        return "if said, or nothing else fits" if kind.declared or kind.rival else "by its names and shapes"
 
     return [
-        {"kind": name, "taken": taken(kind), "says more than": kind.refines, "looks like": kind.rival}
+        {
+            "kind": name,
+            "taken": taken(kind),
+            "says more than": kind.refines,
+            "looks like": kind.rival,
+            "kept as": kind.serves,
+        }
         for name, kind in KINDS.items()
-        if kind.declared or kind.rival or kind.refines
+        if kind.declared or kind.rival or kind.refines or kind.serves
     ]
 
 
@@ -250,8 +256,9 @@ def test_what_each_kind_computes_is_said() -> None:
 
 def test_sizes_and_kinds_that_look_alike() -> None:
     assert table("1.3", "kind", "size", "is") == size_rows()
-    assert table("1.3", "kind", "taken", "says more than", "looks like") == rare_rows()
-    assert {kind.rival for kind in KINDS.values()} | {kind.refines for kind in KINDS.values()} <= {*KINDS, ""}
+    assert table("1.3", "kind", "taken", "says more than", "looks like", "kept as") == rare_rows()
+    others = {other for kind in KINDS.values() for other in (kind.rival, kind.refines, kind.serves)}
+    assert others <= {*KINDS, ""}
 
 
 def test_spatial_axes() -> None:
