@@ -41,6 +41,7 @@ class _ByTemplate:
         self.ties: dict[str, tuple[Leaf, Operation]] = {}  # template path -> the source's alias for it
         self.tied: dict[str, tuple[Leaf, Operation]] = {}  # the template's alias -> what the source has there
         self.layers: dict[str, dict[Operation, tuple[Operation, Decision, list[Leaf]]]] = {}  # stacked in a tensor
+        self.doubtful: list[Unstacked] = []  # stacks that may run along another axis
         self.by_order: dict[Segments, Segments] = {}
         self.missing_used: set[str] = set()
         self.unpaired: tuple[list[Leaf], list[Leaf]] = [], []  # biases of the modules without a partner, on either side
@@ -74,6 +75,7 @@ class _ByTemplate:
                 if not new:
                     break
                 rules += new
+                self.doubtful += [rule for rule in new if rule.also]
                 stacked = survey(entries, tree.convention, rules)
                 for attribute in ("modules", "loose", "leaves"):
                     setattr(tree, attribute, getattr(stacked, attribute))
@@ -242,6 +244,9 @@ class _ByTemplate:
                 continue
             if made.shape == entry.shape:
                 _, decision, leaves = next(iter(layers.values()))
+                axes = [axis for rule in self.doubtful for axis in rule.also if rule.count in made.shape]
+                if axes and not decision.guess:
+                    decision = replace(decision, guess=f"stacked on axis {axes[0]}")
                 self.step(entry, made, decision, leaves, None)
 
     def take_stock(self) -> None:

@@ -17,7 +17,7 @@ from .kinds import Said
 from .layout import Condition, read, sizes_of, unknown, written
 from .operations import Operation
 from .problems import Problem
-from .survey import Fit, Module, fits, seen
+from .survey import Fit, Leaf, Module, fits, seen
 
 # Words in a module's name that speak for a kind, and against its rivals; WEAK ones only where the module itself is
 # called so, and not a list that it is the n-th of.
@@ -249,7 +249,7 @@ def _choices(
     """The ways in which a module can be laid out in the target, and why others cannot."""
     choices: list[Choice] = []
     reasons: list[str] = []
-    loosely: list[Choice] = []
+    apart: list[tuple[Fit, Form, dict[Slot, tuple[int, ...]]]] = []
     for fit in fitting:
         forms = target.forms.get(fit.kind.name, ())
         asked = [form for form in forms if form.name in evidence.forms] or forms
@@ -261,26 +261,38 @@ def _choices(
                 continue
             shapes = {slot: leaf.shape for slot, leaf in held.items()}
             sizes = sizes_of(fit.kind, [(fit.form, fit.shapes), (form, shapes)], evidence.facts)
-            fitted = sizes is not None
-            sizes = (
-                sizes if sizes is not None else sizes_of(fit.kind, [(fit.form, fit.shapes), (form, {})], evidence.facts)
-            )
-            made = _made(fit, form, sizes or fit.sizes, evidence)
+            if sizes is None:
+                apart.append((fit, form, shapes))
+                continue
+            made = _made(fit, form, sizes, evidence)
             if isinstance(made, str):
                 reasons.append(made)
-            elif fitted and (
-                template is None or all(made.made[slot].shape == shapes[slot] for slot in made.made if slot in shapes)
-            ):
+            elif all(made.made[slot].shape == shapes[slot] for slot in made.made if slot in shapes):
                 choices.append(made)
                 if template is None:
                     break  # the first form is the usual one
-            elif not made.declared and all(
-                len(tensor.shape) == len(shapes.get(slot, tensor.shape)) for slot, tensor in made.made.items()
-            ):
-                loosely.append(made)
+            else:
+                apart.append((fit, form, shapes))
         if not forms:
             reasons.append(f"{target.name} has no counterpart of {fit.kind.name}")
-    return choices or loosely, reasons
+    return choices or _loosely(apart, evidence, reasons), reasons
+
+
+def _loosely(
+    apart: Sequence[tuple[Fit, Form, Mapping[Slot, tuple[int, ...]]]], evidence: Evidence, reasons: list[str]
+) -> list[Choice]:
+    """The ways that have the ranks of the template's tensors, though not their shapes: the problem is then a shape."""
+    choices: list[Choice] = []
+    for fit, form, shapes in apart:
+        sizes = sizes_of(fit.kind, [(fit.form, fit.shapes), (form, {})], evidence.facts)
+        made = _made(fit, form, sizes or fit.sizes, evidence)
+        if isinstance(made, str):
+            reasons.append(made)
+        elif not made.declared and all(
+            len(tensor.shape) == len(shapes.get(slot, tensor.shape)) for slot, tensor in made.made.items()
+        ):
+            choices.append(made)
+    return choices
 
 
 def _allowed(kind: Kind, form: Form, evidence: Evidence, template: Module | None) -> bool:
@@ -294,7 +306,7 @@ def _allowed(kind: Kind, form: Form, evidence: Evidence, template: Module | None
     return template is not None or not form.declared or (kind.declared and kind.name in evidence.kinds)
 
 
-def _placed(form: Form, template: Module) -> dict[Slot, object] | None:
+def _placed(form: Form, template: Module) -> dict[Slot, Leaf] | None:
     """The template's leaves in the slots of a form, if each has one."""
     slots = {(slot.collection, slot.name): slot for slot in form.slots}
     if not template.leaves.keys() <= slots.keys():

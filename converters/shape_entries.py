@@ -75,7 +75,7 @@ def _alias(path: str, said: Mapping[str, Any]) -> Alias:
 
 
 def _value(path: str, said: Mapping[str, Any]) -> Value:
-    value = _bytes_back(said["value"])
+    value = bytes_back(said["value"])
     if isinstance(value, (list, dict)):
         raise FormatError("SCHEMA", f"{path!r}: value {shown(value)}, expected none or one thing", path=path)
     return Value(path, value)
@@ -87,13 +87,13 @@ def _node(path: str, said: Mapping[str, Any]) -> Node:
         raise FormatError("SCHEMA", f"{path!r}: form {shown(form)}, expected one of {', '.join(FORMS)}", path=path)
     if keys is not None and not isinstance(keys, list):
         raise FormatError("SCHEMA", f"{path!r}: keys {shown(keys)}, expected a list", path=path)
-    listed = None if keys is None else tuple(map(_bytes_back, keys))
+    listed = None if keys is None else tuple(map(bytes_back, keys))
     return Node(path, form, listed, module=said.get("module"), **_facts(path, said, ("class", "attrs")))
 
 
 def _facts(path: str, said: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """The facts that are said, by the names of their fields; their types are the tree's to check, but for axes."""
-    found = {name: _bytes_back(said[name]) for name in names if said.get(name) is not None}
+    found = {name: bytes_back(said[name]) for name in names if said.get(name) is not None}
     if "axes" in found:
         if type(found["axes"]) is not list:
             raise FormatError("SCHEMA", f"{path!r}: axes {shown(found['axes'])}, expected a list of names", path=path)
@@ -178,26 +178,28 @@ def said_of(entry: Entry) -> dict[str, Any]:
     for name in ("perm", "keys", "module", "axes", "role", "trainable", "class_", "attrs"):
         if (fact := getattr(entry, name, None)) is not None:
             said[name.rstrip("_")] = fact
-    return {name: _as_json(fact) for name, fact in said.items()}
+    return {name: as_json(fact) for name, fact in said.items()}
 
 
-def _as_json(fact: Any) -> Any:
+def as_json(fact: Any) -> Any:
+    """A recorded fact as a JSON value: bytes are a map with their hex digits."""
     if isinstance(fact, bytes):
         return {"bytes": fact.hex()}
     if isinstance(fact, Mapping):
-        return {key: _as_json(value) for key, value in fact.items()}
-    return [_as_json(item) for item in fact] if isinstance(fact, (list, tuple)) else fact
+        return {key: as_json(value) for key, value in fact.items()}
+    return [as_json(item) for item in fact] if isinstance(fact, (list, tuple)) else fact
 
 
-def _bytes_back(fact: Any) -> Any:
+def bytes_back(fact: Any) -> Any:
+    """The inverse of `as_json`: bytes from their hex digits."""
     if isinstance(fact, Mapping):
         if [*fact] == ["bytes"] and type(fact["bytes"]) is str:
             try:
                 return bytes.fromhex(fact["bytes"])
             except ValueError:
                 raise FormatError("SCHEMA", f"{shown(fact['bytes'])}, expected bytes in hex") from None
-        return {key: _bytes_back(value) for key, value in fact.items()}
-    return [_bytes_back(item) for item in fact] if isinstance(fact, list) else fact
+        return {key: bytes_back(value) for key, value in fact.items()}
+    return [bytes_back(item) for item in fact] if isinstance(fact, list) else fact
 
 
 def shown(found: Any) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ptformat.paths import Segments
 
-from .survey import Survey, Unstacked
+from .survey import Leaf, Survey, Unstacked
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +90,18 @@ def found_in(template: Survey, names: Sequence[Segments]) -> list[Unstacked]:
             if segment.isdigit():
                 lists.setdefault(path[:depth], set()).add(int(segment))
     found: list[Unstacked] = []
+    inside: dict[Segments, list[Leaf]] = {}
+    for leaf in template.leaves:
+        path = bare(leaf.module)
+        for depth in range(1, len(path) + 1):
+            if path[:depth] in lists:
+                inside.setdefault(path[:depth], []).append(leaf)
     for head, numbers in sorted(lists.items(), key=lambda item: len(item[0])):
         count = len(numbers)
         if not head or numbers != set(range(count)):
             continue
-        below = [leaf for leaf in template.leaves if bare(leaf.module)[: len(head)] == head]
-        if not below or any(
-            bare(leaf.module)[len(head) : len(head) + 1] and bare(leaf.module)[len(head)].isdigit() for leaf in below
-        ):
+        below = inside.get(head, [])
+        if not below or any("".join(bare(leaf.module)[len(head) : len(head) + 1]).isdigit() for leaf in below):
             continue
         where = {leaf.module[: _length(leaf.module, head)] for leaf in below}
         axes = [
@@ -105,10 +110,11 @@ def found_in(template: Survey, names: Sequence[Segments]) -> list[Unstacked]:
             if all(len(leaf.shape) > axis and leaf.shape[axis] == count for leaf in below)
         ]
         if len(where) == 1 and axes:
-            found.append(Unstacked(where.pop(), axes[0], count))
+            found.append(Unstacked(where.pop(), axes[0], count, tuple(axes[1:])))
     return found
 
 
+@functools.lru_cache(100_000)
 def bare(path: Segments) -> Segments:
     """Segments with numbers split off (`layers_0` is `layers`, `0`)."""
     result: list[str] = []

@@ -104,11 +104,13 @@ class Unstacked:
         path: Of the module whose tensors are stacked, without the collection.
         axis: Along which.
         count: Of layers, or None to take it from the tensors.
+        also: Further axes that have as many, where nothing else tells which it is.
     """
 
     path: Segments
     axis: int = 0
     count: int | None = None
+    also: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
