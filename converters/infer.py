@@ -14,8 +14,8 @@ from ptformat.tree import Alias, Entry, TensorInfo
 from .conventions import SPATIAL, Convention, Form, Kind, Sizes, Slot
 from .conventions.axes import ANY
 from .kinds import Said
-from .layout import Condition, read, sizes_of, unknown, written
-from .operations import Operation
+from .layout import Condition, named_axes, read, sizes_of, unknown, written
+from .operations import Given, Operation
 from .problems import Problem
 from .survey import Fit, Leaf, Module, fits, seen
 
@@ -145,7 +145,7 @@ def decide(
     fitting = fits(module, convention, evidence.facts)
     if evidence.kinds:
         ((kind, said),) = evidence.kinds.items()
-        fitting = [fit for fit in fitting if fit.kind.name == kind]
+        fitting = [fit for fit in fits(module, convention, evidence.facts, kind) if fit.kind.name == kind]
         if not fitting:
             return _unfit(module, kind, said, name, convention, evidence.facts)
     else:
@@ -233,14 +233,24 @@ def _unknown_words(evidence: Evidence, convention: Convention, target: Conventio
 
 
 def _narrowed(fitting: list[Fit], evidence: Evidence) -> list[Fit]:
-    """The fits in the form that is asked for, or that the class has; all where none is."""
+    """The fits in the form that is asked for, or that what is known of the module speaks for; all where none is."""
+    facts = evidence.facts
     for wanted in (
         [fit for fit in fitting if fit.form.name in evidence.forms],
+        [fit for fit in fitting if all(facts.get(name, value) == value for name, value in fit.form.when.items())],
         [fit for fit in fitting if evidence.classes.intersection(fit.form.classes)],
+        [fit for fit in fitting if all(map(_as_recorded, fit.held.items()))],
     ):
-        if wanted:
-            return wanted
+        fitting = wanted or fitting
     return fitting
+
+
+def _as_recorded(item: tuple[Slot, Leaf]) -> bool:
+    """Whether a leaf's recorded axes, which tell apart what names and ranks do not, are those of a slot."""
+    slot, leaf = item
+    if leaf.tied or not isinstance(leaf.made, Given) or leaf.entry.axes is None:
+        return True
+    return leaf.entry.axes == named_axes(slot, len(leaf.shape))
 
 
 def _choices(
@@ -465,6 +475,8 @@ def _unfit(
         return _problem(
             "ambiguous", name, f"{text}: nothing tells the sizes of {needs}. Say --kind '{name}={kind}{SIZES}'"
         )
+    if "the class" in evidence:
+        return _problem("unsupported", name, f"{text}, for which there is no rule")
     return _problem("contradiction", name, text)
 
 

@@ -251,15 +251,17 @@ def _unstacked(leaf: Leaf, stacked: Sequence[Unstacked]) -> list[Leaf]:
     return leaves
 
 
-def fits(module: Module, convention: Convention, facts: Mapping[str, object] | None = None) -> list[Fit]:
-    """The kinds and forms whose names, ranks and sizes a module has."""
+def fits(
+    module: Module, convention: Convention, facts: Mapping[str, object] | None = None, said: str = ""
+) -> list[Fit]:
+    """The kinds and forms whose names, ranks and sizes a module has; of the kind that it is said to be, in part too."""
     shapes = {at: leaf.shape for at, leaf in module.leaves.items()}
     found = convention.fitting
-    key = (*shapes.items(), *sorted((facts or {}).items(), key=str))
+    key = (said, *shapes.items(), *sorted((facts or {}).items(), key=str))
     if key not in found:
         if len(found) >= _REMEMBERED:
             found.clear()
-        found[key] = list(_fitting(shapes, convention, facts or {}))
+        found[key] = list(_fitting(shapes, convention, facts or {}, said))
     result = []
     for kind, form, slots, sizes in found[key]:
         result.append(Fit(kind, form, {slot: module.leaves[slot.collection, slot.name] for slot in slots}, sizes))
@@ -267,7 +269,7 @@ def fits(module: Module, convention: Convention, facts: Mapping[str, object] | N
 
 
 def _fitting(
-    shapes: Mapping[tuple[str, str], tuple[int, ...]], convention: Convention, facts: Mapping[str, object]
+    shapes: Mapping[tuple[str, str], tuple[int, ...]], convention: Convention, facts: Mapping[str, object], said: str
 ) -> Iterator[tuple[Kind, Form, list[Slot], Sizes]]:
     """What `fits` tells of all modules whose leaves have these names and shapes: most of a model's layers are alike."""
     for name, forms in convention.forms.items():
@@ -277,7 +279,7 @@ def _fitting(
             if not shapes.keys() <= slots.keys():
                 continue
             held = {slot: shapes[at] for at, slot in slots.items() if at in shapes}
-            if not _essential(kind, form, held):
+            if not _essential(kind, form, held) and not (kind.parts and kind.name == said):
                 continue
             sizes = sizes_of(kind, [(form, held)], facts)
             if sizes is not None:

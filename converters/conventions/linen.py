@@ -93,6 +93,8 @@ LINEN = Convention(
                 _param("value.bias", "value.bias", "kv_heads dim"),
                 _param("out.kernel", "out.weight", "heads dim out"),
                 _param("out.bias", "out.bias", "out"),
+                _param("query_ln.scale", "query_norm", "dim"),
+                _param("key_ln.scale", "key_norm", "dim"),
                 classes="attention.MultiHeadDotProductAttention attention.MultiHeadAttention attention.SelfAttention",
             ),
         ),

@@ -41,6 +41,7 @@ class Kind:
         declared: Whether it is never inferred where another kind fits, nor told.
         explicit: Whether names and shapes alone never show it: a user, a class or a template says so.
         refines: The kind of which it says more, which may be recorded of the same module; or empty.
+        parts: Whether a module that is said to be of the kind may have any of its parameters and no others.
         serves: The kind as which another framework may keep it; or empty.
         same: Names of axes of one size.
         usual: Name of an axis -> the axis whose size it has, or its size, unless something says otherwise.
@@ -53,6 +54,7 @@ class Kind:
     declared: bool = False
     explicit: bool = False
     refines: str = ""
+    parts: bool = False
     serves: str = ""
     same: Axes = ()
     usual: Mapping[str, str | int] = field(default_factory=dict)
@@ -88,8 +90,8 @@ KINDS: dict[str, Kind] = {
         Kind("layer_norm", _NORM),
         Kind("rms_norm", {"scale": ("features",)}),
         Kind("group_norm", _NORM),
-        Kind("instance_norm", {**_NORM, **_STATISTICS}, serves="batch_norm"),  # with running statistics
-        Kind("batch_norm", {**_NORM, **_STATISTICS}, ("mean", "var")),
+        Kind("instance_norm", {**_NORM, **_STATISTICS}, parts=True, serves="batch_norm"),  # with running statistics
+        Kind("batch_norm", {**_NORM, **_STATISTICS}, ("mean", "var"), parts=True),
         Kind(
             "layer_norm_spatial",
             {"scale": ("channels", SPATIAL), "bias": ("channels", SPATIAL)},
@@ -112,6 +114,8 @@ KINDS: dict[str, Kind] = {
                 "out.bias": ("out",),
                 "extra_key": ("features",),
                 "extra_value": ("features",),
+                "query_norm": ("dim",),
+                "key_norm": ("dim",),
             },
             ("query.weight", "key.weight", "value.weight", "out.weight"),
             usual={"kv_heads": "heads"},
