@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -235,13 +235,14 @@ def _unknown_words(evidence: Evidence, convention: Convention, target: Conventio
 def _narrowed(fitting: list[Fit], evidence: Evidence) -> list[Fit]:
     """The fits in the form that is asked for, or that what is known of the module speaks for; all where none is."""
     facts = evidence.facts
-    for wanted in (
-        [fit for fit in fitting if fit.form.name in evidence.forms],
-        [fit for fit in fitting if all(facts.get(name, value) == value for name, value in fit.form.when.items())],
-        [fit for fit in fitting if evidence.classes.intersection(fit.form.classes)],
-        [fit for fit in fitting if all(map(_as_recorded, fit.held.items()))],
-    ):
-        fitting = wanted or fitting
+    tests: tuple[Callable[[Fit], bool], ...] = (
+        lambda fit: fit.form.name in evidence.forms,
+        lambda fit: all(facts.get(name, value) == value for name, value in fit.form.when.items()),
+        lambda fit: bool(evidence.classes.intersection(fit.form.classes)),
+        lambda fit: all(map(_as_recorded, fit.held.items())),
+    )
+    for test in tests:
+        fitting = [fit for fit in fitting if test(fit)] or fitting
     return fitting
 
 
