@@ -374,7 +374,8 @@ def _nest(entries: list[Entry]) -> None:
             first.setdefault(path, row)
     nodes = {row: entry for row, entry in enumerate(entries) if isinstance(entry, Node)}
     late = {row: first[node.path] for row, node in nodes.items() if first.get(node.path, row) < row}
-    order = sorted(range(len(entries)), key=lambda row: (late.get(row, row), row not in late))
+    depth = {row: len(paths.parse(nodes[row].path)) for row in late}
+    order = sorted(range(len(entries)), key=lambda row: (late.get(row, row), row not in late, depth.get(row, 0)))
     entries[:] = [entries[row] for row in order]
 
 
