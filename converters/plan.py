@@ -10,10 +10,9 @@ from typing import Any
 from ptformat.columns import Header
 from ptformat.tree import Alias, Entry, TensorInfo
 
-from . import operations_json
 from .conventions import Axes
 from .layout import Condition
-from .operations import Given, Operation, Permute, described, exactness, sources
+from .operations import EXACTNESS, Given, Operation, Permute, described, exactness, sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,7 @@ class Step:
         shown_source: The source's; of several, the first and how many more.
         source_axes: What the axes of the one source mean, where known.
         guess: What else the module might be; empty where nothing else fits.
+        grade: How exact it is at best, where its operations do not tell: zeros stand for what was added to another.
     """
 
     target: TensorInfo
@@ -37,6 +37,7 @@ class Step:
     shown_source: str
     source_axes: Axes | None = None
     guess: str = ""
+    grade: str = "bit"
 
     @property
     def sources(self) -> tuple[Given, ...]:
@@ -63,7 +64,7 @@ class Step:
     @property
     def exactness(self) -> str:
         """`bit`, `function` (the same function of other tensors), `rounded` or `lossy`."""
-        return exactness(self.made)
+        return max(self.grade, exactness(self.made), key=EXACTNESS.index)
 
     @property
     def operation(self) -> str:
@@ -91,6 +92,10 @@ class Plan:
         undone: Whether the plan undoes a recorded conversion.
         conditions: What must be zero in the source, or nothing is written.
         configuration: A line for everything that is no weight and that the target must be built with.
+        differs: A line for everything of that which the template says otherwise.
+        template: The template, by name, or None.
+        given_header: What is said of the whole source.
+        given: The source's entries, for the way back; empty where nobody said.
     """
 
     source: str
@@ -108,6 +113,10 @@ class Plan:
     undone: bool = False
     conditions: list[Condition] = field(default_factory=list)
     configuration: list[str] = field(default_factory=list)
+    differs: list[str] = field(default_factory=list)
+    template: str | None = None
+    given_header: Header = field(default_factory=Header)
+    given: list[Entry] = field(default_factory=list)
 
     @property
     def nbytes(self) -> int:
@@ -138,6 +147,7 @@ class Plan:
         lines += [f"{'note':<10}{line}" for line in self.notes]
         lines += [f"{'only if':<10}{line}" for line in dict.fromkeys(c.text for c in self.conditions)]
         lines += [f"{'set':<10}{line}" for line in self.configuration]
+        lines += [f"{'differs':<10}{line}" for line in self.differs]
         return [*lines, f"{self._exact()}; {self._guessed()}"]
 
     def _exact(self) -> str:
@@ -173,40 +183,27 @@ class Plan:
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
         return "\n".join([line.rstrip() for line in [*lines, *self.report()]])
 
+    def inverse(self) -> Plan:
+        """The plan that makes the source of what this one makes.
+
+        What was dropped does not come back, and is told; torch's count of batches comes back as 0. Two tensors that
+        were added come back as their sum and zeros: the same function, which the steps' evidence says.
+
+        Returns:
+            A plan over the tensors that this one makes.
+
+        Raises:
+            ConversionError: `lossy`, with each tensor of the source that they do not give back, and why.
+        """
+        from .plan_inverse import inverse_of
+
+        return inverse_of(self)
+
     def to_json(self) -> dict[str, Any]:
-        """The plan as JSON values: what a program needs to know of every step."""
-        steps = [
-            {
-                "target": step.target.path,
-                "dtype": step.target.dtype,
-                "shape": list(step.target.shape),
-                "sources": {given.path: list(given.shape) for given in step.sources},
-                "made": operations_json.to_json(step.made),
-                "exactness": step.exactness,
-                "evidence": step.evidence,
-                "guess": step.guess or None,
-            }
-            for step in self.steps.values()
-        ]
-        aliases = [
-            {"target": entry.path, "of": entry.target, "perm": entry.perm and list(entry.perm)}
-            for entry in self.entries
-            if isinstance(entry, Alias)
-        ]
-        return {
-            "source": self.source,
-            "from": self.origin,
-            "to": self.goal,
-            "undone": self.undone,
-            "conditions": [{"zero": operations_json.to_json(each.made), "why": each.text} for each in self.conditions],
-            "configuration": self.configuration,
-            "steps": steps,
-            "aliases": aliases,
-            "tied": self.tied,
-            "kept": self.kept,
-            "dropped": self.dropped,
-            "notes": self.notes,
-        }
+        """The whole plan as JSON values, to be looked at, changed and run again: see `plan_json`."""
+        from .plan_json import to_json
+
+        return to_json(self)
 
 
 def _grouped(lines: Sequence[str]) -> list[str]:
