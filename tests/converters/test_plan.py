@@ -92,36 +92,6 @@ def test_the_plain_net_from_its_state_dict(tmp_path: Path) -> None:
     assert plan(tmp_path / "net.safetensors", to="linen").text() == NET
 
 
-def test_as_json(shared: Path) -> None:
-    assert plan(shared, to="linen").to_json() == {
-        "source": str(shared),
-        "from": "torch",
-        "to": "linen",
-        "undone": False,
-        "steps": [
-            {
-                "target": f"params.layers_{number}.{target}",
-                "dtype": "float32",
-                "shape": list(reversed(shape)),
-                "source": f"{number}.{name}",
-                "source_shape": list(shape),
-                "perm": list(reversed(range(len(shape)))),
-                "fill": None,
-                "exactness": "bit",
-                "evidence": "linear: recorded in the file",
-                "guess": None,
-            }
-            for number, out, inner in ((0, 8, 4), (2, 8, 8), (6, 1, 8))
-            for target, name, shape in (("kernel", "weight", (out, inner)), ("bias", "bias", (out,)))
-        ],
-        "aliases": [],
-        "tied": ["4.weight, 4.bias are layer 2 again: one entry in linen"],
-        "kept": [],
-        "dropped": [],
-        "notes": [],
-    }
-
-
 def test_the_deck_from_linen() -> None:
     shapes = {"params/layers_0/kernel": (4, 8), "params/layers_0/bias": (8,), "params/layers_2/kernel": (8, 1)}
     made = plan(source(shapes), to="torch")
