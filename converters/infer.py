@@ -199,6 +199,8 @@ def _evidence(
             passing = {node.module} | {
                 name for name, kind in target.kinds.items() if node.module in (kind.refines, kind.serves)
             }
+            if node.module in target.kinds:
+                passing.add(target.kinds[node.module].serves)
             if not passing.intersection(found.kinds):
                 found.kinds.setdefault(node.module, f"{node.module}: the template's {node.class_ or 'module'}")
         elif node.module and node.module != finer:
@@ -263,8 +265,9 @@ def _choices(
     apart: list[tuple[Fit, Form, dict[Slot, tuple[int, ...]]]] = []
     for fit in fitting:
         forms = target.forms.get(fit.kind.name, ())
-        asked = [form for form in forms if form.name in evidence.forms] or forms
-        for form in asked:
+        asked = [form for form in forms if form.name in evidence.forms]
+        asked = asked or [form for form in forms if evidence.classes.intersection(form.classes)]
+        for form in asked or forms:
             if not _allowed(fit.kind, form, evidence, template):
                 continue
             held = _placed(form, template) if template is not None else {}
