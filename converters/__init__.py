@@ -11,9 +11,15 @@ from .compare import Difference, Measured, Odd, diff
 from .draft import Steering
 from .edit import Edited, edit
 from .ends import Copied
-from .live import flax_to_torch, torch_to_flax
+from .live import flax_to_torch, load_into, torch_to_flax
+from .objects import resolve, source_of
 from .plan import Plan, Step
 from .problems import ConversionError, Problem
+from .proof import Verified, verify_conversion
+from .proof_layers import Layer
+from .proof_numbers import ProofError
+from .rules import Rules
+from .stacks import Stack
 from .statistics import Statistics, statistics
 from .verbs import convert, copy, plan
 
@@ -23,19 +29,28 @@ __all__ = [
     "Copied",
     "Difference",
     "Edited",
+    "Layer",
     "Measured",
     "Odd",
     "Plan",
     "Problem",
+    "ProofError",
+    "Rules",
+    "Stack",
     "Statistics",
     "Steering",
     "Step",
+    "Verified",
     "convert",
     "copy",
     "diff",
     "edit",
     "flax_to_torch",
+    "load_into",
     "plan",
+    "resolve",
+    "source_of",
     "statistics",
     "torch_to_flax",
+    "verify_conversion",
 ]
