@@ -56,7 +56,7 @@ def parsed(text: str) -> list[tuple[str, list[Any]]]:
         call = _CALL.match(text, at)
         if call is None or call[1] not in OPERATIONS:
             known = ", ".join(OPERATIONS)
-            raise ValueError(f"{text!r}: {text[at:]!r} is no operation, expected NAME(NUMBERS) with {known}")
+            raise ValueError(f"{text!r}: {text[at:].strip()!r} is no operation, expected NAME(NUMBERS) with {known}")
         result.append((call[1], [_argument(text, item) for item in filter(None, map(str.strip, call[2].split(",")))]))
         at = call.end()
     if not result:

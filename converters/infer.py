@@ -155,7 +155,8 @@ def decide(
             return _problem("unsupported", name, f"{name} is a {node.class_}, for which there is no rule yet")
         known = {one for forms in convention.forms.values() for form in forms for one in form.classes}
         if node and node.class_ in known and not any(node.class_ in fit.form.classes for fit in fitting):
-            return _problem("contradiction", name, f"{name} is a {node.class_}, but it has {module.text}")
+            text = f"{name} is a {node.class_}, but it has {module.text}, for which there is no rule"
+            return _problem("unsupported", name, text)
         if template is None and not evidence.classes:
             fitting = [fit for fit in fitting if not fit.kind.explicit]
         if not fitting:
@@ -190,7 +191,7 @@ def _evidence(
         if node is None:
             continue
         for key, value in (node.attrs or {}).items():
-            if key in table.facts:
+            if key in table.facts and isinstance(value, (bool, int, float)):
                 found.facts.setdefault(table.facts[key], value)
         classes = {kind for kind, forms in table.forms.items() for form in forms if node.class_ in form.classes}
         if classes and node.class_:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,7 +29,7 @@ class Said:
 
 
 def said(text: str) -> Said:
-    """Parse `KIND[:FORM][(NAME=VALUE, …)]`; values are integers, floats, `true` or `false`.
+    """Parse `KIND[:FORM][(NAME=VALUE, …)]`; values are integers, finite floats, `true` or `false`.
 
     Raises:
         ValueError: For anything else.
@@ -48,8 +50,7 @@ def _value(text: str, value: str) -> int | float | bool:
     if value in ("true", "false"):
         return value == "true"
     for number in (int, float):
-        try:
-            return number(value)
-        except ValueError:
-            continue
+        with contextlib.suppress(ValueError):
+            if math.isfinite(found := number(value)):
+                return found
     raise ValueError(f"{text!r}: {value!r} is neither a number nor true or false")

@@ -47,6 +47,8 @@ def sizes_of(
     """
     held = list(held)
     known = {name: size for name, size in facts.items() if type(size) is int}
+    if any(size < 0 for size in known.values()):
+        return None
     equations: list[Equation] = []
     for form, shapes in held:
         for slot, shape in shapes.items():

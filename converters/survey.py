@@ -257,7 +257,7 @@ def fits(
     """The kinds and forms whose names, ranks and sizes a module has; of the kind that it is said to be, in part too."""
     shapes = {at: leaf.shape for at, leaf in module.leaves.items()}
     found = convention.fitting
-    key = (said, *shapes.items(), *sorted((facts or {}).items(), key=str))
+    key = (said, *shapes.items(), *sorted((name, repr(value)) for name, value in (facts or {}).items()))
     if key not in found:
         if len(found) >= _REMEMBERED:
             found.clear()

@@ -314,6 +314,22 @@ def test_recorded_heads() -> None:
     }
 
 
+@pytest.mark.parametrize("value", [[1, 2], {"a": 1}, "2", None, b"2"])
+def test_a_recorded_fact_of_another_type_says_nothing(value: Any) -> None:
+    ((kind, text),) = problems(HEADED, nodes=recorded("attention", attrs={"num_heads": value}))
+    assert (kind, text.rpartition(": ")[2]) == (
+        "ambiguous",
+        "nothing tells the size of heads. Say --kind 'm=attention(heads=N)'",
+    )
+
+
+@pytest.mark.parametrize("heads", [3, -2])
+def test_recorded_heads_against_the_shapes(heads: int) -> None:
+    expected = "m: attention: recorded in the file, but it has in_proj_weight (12, 4), out_proj.weight (4, 4)"
+    found = problems(HEADED, nodes=recorded("attention", attrs={"num_heads": heads}))
+    assert found == [("contradiction", expected)]
+
+
 def test_a_rule_against_a_recorded_kind() -> None:
     nodes = [Node("m", "part", module="linear")]
     expected = "m: embedding: --kind m=embedding but linear: recorded in the file"
@@ -645,15 +661,19 @@ def test_an_exact_class_of_torch_is_a_kind(
 @pytest.mark.parametrize(
     ("name", "shape", "text"),
     [
-        ("activation.PReLU", (4, 2, 3), "m is a {}, but it has weight (4, 2, 3)"),
-        ("linear.Linear", (4, 2, 3), "m: linear: the class {}, but it has weight (4, 2, 3)"),
-        ("conv.Conv2d", (4,), "m: conv: the class {}, but it has weight (4,)"),
+        ("activation.PReLU", (4, 2, 3), "m is a {}, but it has weight (4, 2, 3), for which there is no rule"),
+        (
+            "linear.Linear",
+            (4, 2, 3),
+            "m: linear: the class {}, but it has weight (4, 2, 3), for which there is no rule",
+        ),
+        ("conv.Conv2d", (4,), "m: conv: the class {}, but it has weight (4,), for which there is no rule"),
     ],
 )
 def test_an_exact_class_against_names_and_shapes(name: str, shape: tuple[int, ...], text: str) -> None:
     path = f"torch.nn.modules.{name}"
     found = problems({"m.weight": shape}, nodes=[Node("m", "part", class_=path)])
-    assert found == [("contradiction", text.format(path))]
+    assert found == [("unsupported", text.format(path))]
 
 
 def test_slopes_of_channels_have_no_place_in_linen() -> None:

@@ -448,6 +448,7 @@ def test_what_no_shape_tells() -> None:
         "in": 4,
     }
     assert sizes_of(kind, [(origin, shapes)], {"heads": 3}) is None  # 12 / 3 / 3
+    assert sizes_of(kind, [(origin, shapes)], {"heads": -2}) is None
     assert sizes_of(kind, [(origin, shapes)], {"heads": 2, "kv_heads": 1}) is not None  # (2 + 1 + 1) * 3
 
 
