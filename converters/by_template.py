@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -54,8 +54,8 @@ class _ByTemplate:
         pairs = self.paired()
         given = {*pairs.values()}
         self.unpaired = (
-            [leaf for path in draft.survey.modules if path not in pairs for leaf in _biases(draft.survey, path)],
-            [leaf for path in self.there.modules if path not in given for leaf in _biases(self.there, path)],
+            _biases(draft.survey, pairs, self.accounted),
+            _biases(self.there, given, self.filled),
         )
         for mine_, theirs_ in pairs.items():
             self.pair(draft.survey.modules[mine_], self.there.modules[theirs_])
@@ -89,20 +89,26 @@ class _ByTemplate:
     def assembled(self) -> list[tuple[Module, Module]]:
         """Modules made of several on both sides: attention, cells. They belong together where kind and name agree."""
         draft = self.draft
-        mine = [(module, fit) for module, fit in assemblies(draft.survey)]
-        theirs = [(module, fit) for module, fit in assemblies(self.there)]
-        # A recurrent layer or attention of torch is one module: what it is made of are its own tensors.
-        mine += [(module, fit) for module in draft.survey.modules.values() for fit in _whole(module, draft.survey)]
-        theirs += [(module, fit) for module in self.there.modules.values() for fit in _whole(module, self.there)]
+        mine, theirs = list(assemblies(draft.survey)), list(assemblies(self.there))
+        # What is made of several here may be one module there, whose tensors are its own, such as torch's attention.
+        kinds = {*RECURRENT, "attention", *(fit.kind.name for _, fit in (*mine, *theirs))}
+        mine += _simple(draft.survey, kinds)
+        theirs += _simple(self.there, kinds)
         found: list[tuple[Module, Module]] = []
+        taken: set[tuple[str, Segments]] = set()
         for kind in dict.fromkeys(fit.kind.name for _, fit in mine):
             left = {draft.renamed(module.path): (module, fit) for module, fit in mine if fit.kind.name == kind}
             right = {module.path: (module, fit) for module, fit in theirs if fit.kind.name == kind}
             forms = (*CANONICAL, cell_form) if kind in RECURRENT else CANONICAL
             for name, place in match(left, right, forms).pairs.items():
                 (module, fit), (there, other) = left[name], right[place]
-                if fit.form.declared and other.form.declared:
+                plain = kind not in (*RECURRENT, "attention") and not (fit.form.whole or other.form.whole)
+                if plain or (fit.form.declared and other.form.declared):
                     continue
+                ends = {("here", module.path), ("there", there.path)}
+                if taken & ends:
+                    continue  # of another kind that has the same names and shapes
+                taken |= ends
                 draft.survey.claim(module)
                 self.there.claim(there)
                 found.append((module, there))
@@ -412,17 +418,23 @@ class _ByTemplate:
             entries.insert(place + 1, alias)
 
 
-def _biases(tree: Survey, path: Segments) -> list[Leaf]:
-    """A module's bias: all that is left of a head whose weight is the embedding's, where a tree holds no ties."""
-    return [leaf for (_, name), leaf in tree.modules[path].leaves.items() if name == "bias"]
-
-
-def _whole(module: Module, tree: Survey) -> list[Fit]:
-    """The fits of a module that by itself is what the other framework makes of several."""
+def _biases(tree: Survey, paired: Collection[Segments], done: Collection[str]) -> list[Leaf]:
+    """Biases without a partner: all that is left of a head whose weight is the embedding's, where no ties are held."""
     return [
-        fit
+        leaf
+        for path, module in tree.modules.items()
+        for (_, name), leaf in module.leaves.items()
+        if path not in paired and name == "bias" and leaf.path not in done
+    ]
+
+
+def _simple(tree: Survey, kinds: set[str]) -> list[tuple[Module, Fit]]:
+    """Modules whose tensors are all their own, as those of some kinds that they fit."""
+    return [
+        (module, fit)
+        for module in tree.modules.values()
         for fit in fits(module, tree.convention)
-        if fit.kind.name in (*RECURRENT, "attention") and not fit.form.whole
+        if fit.kind.name in kinds and not fit.form.whole
     ]
 
 
