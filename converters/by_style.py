@@ -14,6 +14,8 @@ from . import operations as ops
 from .conventions import Slot
 from .draft import Draft, contributing
 from .infer import Choice, Decision
+from .keyed import entries as keyed_entries
+from .keyed import numbered
 from .layout import named_axes
 from .match import cell_to_flax, cell_to_torch, from_hub, is_cell, numbered_root, to_hub
 from .operations import Operation
@@ -21,7 +23,6 @@ from .plan import Step
 from .survey import Leaf, Module
 
 _SEQUENTIAL = ("torch.nn.modules.container.Sequential", "flax.nnx.Sequential")
-_STATE = "flax.nnx.State"
 ASIDE = "buffers"  # the collection of tensors for which the target's framework has no slot
 RECURRENT = ("lstm", "gru", "rnn")
 _COMPACT = "linen-compact"
@@ -59,7 +60,7 @@ class _ByStyle:
         """Whether a leaf of no kind is kept aside, or was."""
         if self.to_torch:
             return leaf.collection == ASIDE or (leaf.collection == "" and leaf.module[:1] == (ASIDE,))
-        return _is_buffer(leaf) and leaf.entry.class_ is None
+        return _is_buffer(leaf) and _class_of(leaf) is None
 
     def run(self) -> None:
         draft = self.draft
@@ -160,6 +161,12 @@ class _ByStyle:
                 path = self.path(at, slot, choice)
                 self.places.setdefault(path, first)
                 draft.fill(TensorInfo(path, slot.dtype or "", (), role=slot.role), slot.fill)
+            elif slot not in choice.made and slot.holds and set(slot.holds) <= set(choice.fit.form.zero):
+                path = self.path(at, slot, choice)
+                self.places.setdefault(path, first)
+                shape = tuple(choice.sizes[name] for dim in slot.dims for name in dim)
+                dtype = next(leaf.dtype for leaf in choice.fit.held.values())
+                draft.fill(TensorInfo(path, dtype, shape, role=slot.role), 0, "the source's layer has none: 0")
 
     def path(self, at: Segments, slot: Slot, choice: Choice) -> str:
         """A slot's path in the target."""
@@ -235,7 +242,7 @@ class _ByStyle:
                 draft.problem("unexpected", leaf.path, f"{text}. Try --drop '{leaf.collection}/*'")
                 return
             if leaf.entry.role == "state":
-                text = f"{draft.of(leaf)} is a {leaf.entry.class_ or 'state'}, for which torch has no place"
+                text = f"{draft.of(leaf)} is a {_class_of(leaf) or 'state'}, for which torch has no place"
                 draft.problem("unexpected", leaf.path, f"{text}. Try --drop '{draft.shown(leaf.path)}'")
                 return
             aside = self.aside(leaf)
@@ -279,7 +286,10 @@ class _ByStyle:
         self.draft.tell_collapsed()
         _nest(entries)
         if self.to_nnx:
-            _keyed(entries)
+            tensors = {
+                numbered(paths.parse(each.path)): each for each in entries if isinstance(each, (TensorInfo, Alias))
+            }
+            entries[:] = keyed_entries(tensors, [each for each in entries if isinstance(each, Node)])
 
     def tie(self, path: str, leaves: list[Leaf], made: Operation) -> bool:
         """Enter a tie; in nnx only one that shares a Variable, axes and all."""
@@ -335,33 +345,12 @@ def _variable(info: TensorInfo, slot: Slot | None, leaves: list[Leaf]) -> Tensor
     if slot is not None and not slot.variable:
         return info
     name = slot.variable if slot is not None else "Param"
-    own = leaves[0].entry.class_ if leaves and slot is None and isinstance(leaves[0].entry, TensorInfo) else None
+    own = _class_of(leaves[0]) if leaves and slot is None else None
     return replace(info, class_=own or f"flax.nnx.{name}", role="buffer" if name == "BatchStat" else "parameter")
 
 
-def _keyed(entries: list[Entry]) -> None:
-    """Numbers among nnx's segments are integers: the nodes above them list them so. The root is a State."""
-    children: dict[str, dict[str, None]] = {"": {}}
-    for entry in entries:
-        path = entry.path
-        while path:
-            above = paths.parent(path)
-            children.setdefault(above, {}).setdefault(paths.parse(path)[-1])
-            path = above
-    nodes = {entry.path: row for row, entry in enumerate(entries) if isinstance(entry, Node)}
-    for path, names in children.items():
-        keys = tuple(int(name) if name.isdigit() else name for name in names)
-        if path and all(isinstance(key, str) for key in keys):
-            continue
-        listed = any(isinstance(key, int) for key in keys)
-        facts = {"form": "keys", "keys": keys} if listed else {}
-        if not path:
-            facts["class_"] = _STATE
-        if path in nodes:
-            entries[nodes[path]] = replace(entries[nodes[path]], **facts)
-        else:
-            entries.append(Node(path, **facts))  # type: ignore[arg-type]
-    _nest(entries)
+def _class_of(leaf: Leaf) -> str | None:
+    return leaf.entry.class_ if isinstance(leaf.entry, TensorInfo) else None
 
 
 def _nest(entries: list[Entry]) -> None:

@@ -15,7 +15,7 @@ from . import operations as ops
 from .by_style import RECURRENT, source_axes
 from .content import Source
 from .conventions import Slot
-from .draft import Draft, contributing
+from .draft import ABSENT, Draft, contributing
 from .infer import Decision
 from .match import CANONICAL, cell_form, in_order, match, natural
 from .operations import Fill, Given, Index, Operation, described
@@ -40,6 +40,7 @@ class _ByTemplate:
         self.filled: set[str] = set()  # likewise, template paths
         self.ties: dict[str, tuple[Leaf, Operation]] = {}  # template path -> the source's alias for it
         self.tied: dict[str, tuple[Leaf, Operation]] = {}  # the template's alias -> what the source has there
+        self.decided: dict[str, tuple[Decision, list[Leaf], Slot | None]] = {}  # likewise, and why
         self.layers: dict[str, dict[Operation, tuple[Operation, Decision, list[Leaf]]]] = {}  # stacked in a tensor
         self.doubtful: list[Unstacked] = []  # stacks that may run along another axis
         self.by_order: dict[Segments, Segments] = {}
@@ -61,6 +62,7 @@ class _ByTemplate:
             self.pair(draft.survey.modules[mine_], self.there.modules[theirs_])
         self.loose()
         self.stack()
+        self.fill_tied()
         self.take_stock()
 
     def unstack(self) -> None:
@@ -150,14 +152,14 @@ class _ByTemplate:
         """One module into its place."""
         decision = self.draft.decided(module, place)
         self.accounted.update(leaf.path for leaf in module.leaves.values())
-        if decision is None or decision.choice is None:
+        choice = decision.choice if decision else None
+        if decision is None or choice is None:
             self.filled.update(leaf.path for leaf in place.leaves.values())
             return
         if module.path in self.by_order:
             decision = replace(
                 decision, evidence=f"{decision.evidence}; by order", guess=decision.guess or "another one"
             )
-        choice = decision.choice
         for slot, made in choice.made.items():
             leaves = contributing(made, choice.fit.held)
             there = place.leaves.get((slot.collection, slot.name))
@@ -173,8 +175,11 @@ class _ByTemplate:
                     self.accounted.discard(leaf.path)
         for slot in choice.form.slots:
             there = place.leaves.get((slot.collection, slot.name))
-            if slot.fill is not None and slot not in choice.made and there and isinstance(there.entry, TensorInfo):
-                self.draft.fill(there.entry, slot.fill)
+            if slot in choice.made or there is None or not isinstance(there.entry, TensorInfo):
+                continue
+            zero = slot.holds and set(slot.holds) <= set(choice.fit.form.zero)
+            if slot.fill is not None or zero:
+                self.draft.fill(there.entry, slot.fill or 0, "the source's layer has none: 0" if zero else ABSENT)
                 self.filled.add(there.path)
 
     def loose(self) -> None:
@@ -211,6 +216,7 @@ class _ByTemplate:
             return
         if isinstance(there.entry, Alias):
             self.tied[there.path] = leaf, made
+            self.decided[there.path] = decision, leaves, slot
             return
         if leaves and all(each.tied for each in leaves):
             self.ties[there.path] = leaf, made
@@ -255,6 +261,24 @@ class _ByTemplate:
                     decision = replace(decision, guess=f"stacked on axis {axes[0]}")
                 self.step(entry, made, decision, leaves, None)
 
+    def fill_tied(self) -> None:
+        """A tensor of the template that the source has under another of its names only, such as that of a shared layer.
+
+        The first of these names in the source's order gives it; of the others `tie_as_template` asks the same bytes.
+        """
+        entries = {entry.path: entry for entry in self.template.entries}
+        for path, (_, made) in self.tied.items():
+            alias = entries[path]
+            decision, leaves, slot = self.decided[path]
+            if not isinstance(alias, Alias) or alias.target in self.filled or all(leaf.tied for leaf in leaves):
+                continue
+            target = entries[alias.target]
+            assert isinstance(target, TensorInfo)
+            self.filled.add(target.path)
+            back = range(len(made.shape))
+            made = made if alias.perm is None else ops.permute(made, tuple(map(alias.perm.index, back)))
+            self.step(target, made, decision, leaves, slot)
+
     def take_stock(self) -> None:
         """Entries in the template's order; what is left over on either side is a problem."""
         draft, plan = self.draft, self.draft.plan
@@ -263,6 +287,9 @@ class _ByTemplate:
         for entry in self.template.entries:
             if isinstance(entry, TensorInfo) and entry.path in self.ties:
                 self.untie(entry)
+        # What is tied to a name that has the place instead is there all the same.
+        used = {given for step in draft.made.values() for given in step.sources}
+        left = [leaf for leaf in left if leaf.made not in used]
         for entry in self.template.entries:
             if isinstance(entry, Node):
                 plan.entries.append(entry)

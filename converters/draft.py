@@ -33,6 +33,9 @@ from .survey import Leaf, Module, Survey, assemblies, fits, survey
 _DIALECT = "dialect"  # where a file's metadata say which dialect of its family's its values are in
 
 
+ABSENT = "the source has none"
+
+
 class Steering(TypedDict, total=False):
     r"""The rules by which a user steers a conversion: keyword options of every verb that plans one.
 
@@ -198,7 +201,9 @@ class Draft:
             path = self.table.separator.join(module.path)
             asked = [each for glob, each in self.rules if fnmatchcase(path, glob) and each.kind == fit.kind.name]
             recorded = module.node is not None and module.node.module == fit.kind.name
-            if asked or recorded or not fit.form.declared:
+            # Where the target has no such layer, its parts go as what they are by themselves.
+            inferred = not fit.form.declared and fit.kind.name in self.goal.forms
+            if asked or recorded or inferred:
                 self.survey.claim(module)
 
     def _kept(self) -> list[Entry]:
@@ -222,7 +227,7 @@ class Draft:
                 reason = f"tied to {self.shown(entry.target)}, which is dropped"
             elif isinstance(entry, TensorInfo) and entry.role == "gradient":
                 reason = "a gradient"
-            elif self.plan.origin == "nnx" and entry.role == "state" and self.plan.goal != "nnx":
+            elif self.plan.origin == "nnx" and getattr(entry, "role", None) == "state" and self.plan.goal != "nnx":
                 reason = f"a {getattr(entry, 'class_', None) or 'state'} is no weight"
             else:
                 reason = ""
@@ -382,7 +387,7 @@ class Draft:
         inner, _ = split(made)
         self.sharing.setdefault(inner, target.path)
 
-    def fill(self, target: TensorInfo, value: int | float, why: str = "the source has none") -> None:
+    def fill(self, target: TensorInfo, value: int | float, why: str = ABSENT) -> None:
         """Note a target tensor that has no source and gets a value."""
         made = ops.Fill(target.shape, target.dtype, value)
         self.made[target.path] = Step(target, made, why, self.shown_goal(target.path), "")

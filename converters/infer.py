@@ -187,13 +187,12 @@ def _evidence(
             found.said.update(said.facts)
             if said.form:
                 found.forms.add(said.form)
-    for node, table in ((module.node, convention), (template and template.node, target)):
-        if node is None:
-            continue
+    sides = [(module.node, convention), (template.node if template else None, target)]
+    for node, table in ((node, table) for node, table in sides if node is not None):
         for key, value in (node.attrs or {}).items():
             if key in table.facts and isinstance(value, (bool, int, float)):
                 found.facts.setdefault(table.facts[key], value)
-        classes = {kind for kind, forms in table.forms.items() for form in forms if node.class_ in form.classes}
+        classes = {kind for kind, forms in table.forms.items() for form in forms if (node.class_ or "") in form.classes}
         if classes and node.class_:
             found.classes.add(node.class_)
         if node.module and table is target:
@@ -221,8 +220,8 @@ def _unknown_words(evidence: Evidence, convention: Convention, target: Conventio
     if not forms:
         return ""
     names = dict.fromkeys(form.name for form in forms if form.name)
-    for form in sorted(evidence.forms - names.keys()):
-        return f"{evidence.kinds[kind]}; {kind} has no form {form} (known: {', '.join(names) or 'none'})"
+    for asked in sorted(evidence.forms - names.keys()):
+        return f"{evidence.kinds[kind]}; {kind} has no form {asked} (known: {', '.join(names) or 'none'})"
     facts = dict.fromkeys(name for parameter in convention.kinds[kind].parameters.values() for name in parameter)
     for form in forms:
         finer = [name for axes in form.refine.values() for name in axes]
@@ -329,21 +328,26 @@ def _placed(form: Form, template: Module) -> dict[Slot, Leaf] | None:
     return {slots[at]: leaf for at, leaf in template.leaves.items()}
 
 
+def _numbers(facts: Mapping[str, object]) -> dict[str, float]:
+    """The facts that are sizes or factors."""
+    return {name: value for name, value in facts.items() if isinstance(value, (int, float)) and type(value) is not bool}
+
+
 def _made(fit: Fit, form: Form, sizes: Sizes, evidence: Evidence) -> Choice | str:
     """A choice, or why it cannot be."""
     if fit.form.fold and not evidence.fold:
         return "its weight stands under a spectral norm; --fold divides it by the norm, which changes its bits"
-    numbers = {name: value for name, value in evidence.facts.items() if type(value) in (int, float)}
-    known = {**numbers, **sizes}
+    factors = {**_numbers(evidence.facts), **sizes}
+    known = {**{name: value for name, value in factors.items() if isinstance(value, int)}, **sizes}
     parameters = {parameter for slot in fit.held for parameter in slot.holds}
     missing = unknown(fit.kind, fit.form, parameters, known) or unknown(fit.kind, form, parameters, known)
-    scales = {name for slot in (*fit.held, *form.slots) for name in slot.scale if name not in known}
+    scales = {name for slot in (*fit.held, *form.slots) for name in slot.scale if name not in factors}
     if missing or scales:
         names = [*[name for name in missing if name not in fit.kind.usual][:1], *sorted(scales)]
         return f"nothing tells the size of {' and '.join(names)}. Say --kind 'GLOB={fit.kind.name}({names[0]}=N)'"
     try:
-        reading = read(fit.kind, fit.form, {slot: leaf.made for slot, leaf in fit.held.items()}, known)
-        made = {slot: written(fit.kind, form, slot, reading.parameters, known) for slot in form.slots}
+        reading = read(fit.kind, fit.form, {slot: leaf.made for slot, leaf in fit.held.items()}, known, factors)
+        made = {slot: written(fit.kind, form, slot, reading.parameters, known, factors) for slot in form.slots}
     except ValueError as error:
         return str(error)
     tensors = {slot: one for slot, one in made.items() if one is not None}

@@ -12,6 +12,7 @@ from .conventions.axes import ANY, ONES, STAR, Dim, Equation, chosen, several, s
 from .operations import Operation
 
 Shape = tuple[int, ...]
+Factors = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def sizes_of(
 
 def _refined(form: Form, sizes: dict[str, int]) -> dict[str, int] | None:
     """Sizes with those of coarse axes and of their finer ones made to agree; None where they do not."""
-    equations = []
+    equations: list[Equation] = []
     for name, finer in form.refine.items():
         if all(one in sizes for one in finer):
             equations.append((((name,),), math.prod(sizes[one] for one in finer)))
@@ -105,7 +106,9 @@ def _own(kind: Kind, form: Form, parameter: str) -> Axes:
     return (*axes, *(one for name in axes for one in form.refine.get(name, ())))
 
 
-def read(kind: Kind, form: Form, held: Mapping[Slot, Operation], sizes: Sizes) -> Reading:
+def read(
+    kind: Kind, form: Form, held: Mapping[Slot, Operation], sizes: Sizes, factors: Factors | None = None
+) -> Reading:
     """The neutral parameters of a module from its tensors.
 
     Args:
@@ -113,6 +116,7 @@ def read(kind: Kind, form: Form, held: Mapping[Slot, Operation], sizes: Sizes) -
         form: How its framework keeps it.
         held: Its tensors.
         sizes: Of all axes.
+        factors: Facts that scales are made of, and that no axis has for its size.
     """
     result = Reading()
     found: dict[str, list[Operation]] = {}
@@ -127,7 +131,7 @@ def read(kind: Kind, form: Form, held: Mapping[Slot, Operation], sizes: Sizes) -
         assert dims is not None
         for parameter, piece, items in _pieces(kind, form, slot, tensor, dims, sizes):
             if slot.scale:
-                piece = ops.scale(piece, sizes[slot.scale[1]] / sizes[slot.scale[0]])
+                piece = ops.scale(piece, 1 / _factor(slot, sizes, factors))
             found.setdefault(parameter, []).append(_neutral(kind, form, slot, parameter, piece, items, sizes, result))
     result.parameters = {name: pieces[0] if len(pieces) == 1 else ops.add_up(pieces) for name, pieces in found.items()}
     return result
@@ -237,7 +241,14 @@ def _axes(kind: Kind, form: Form, parameter: str, flat: Sequence[str]) -> tuple[
     return coarse, [one for name in coarse for one in form.refine.get(name, (name,))]
 
 
-def written(kind: Kind, form: Form, slot: Slot, given: Mapping[str, Operation], sizes: Sizes) -> Operation | None:
+def written(
+    kind: Kind,
+    form: Form,
+    slot: Slot,
+    given: Mapping[str, Operation],
+    sizes: Sizes,
+    factors: Factors | None = None,
+) -> Operation | None:
     """The tensor of a slot from neutral parameters; None where none of those that it holds is given.
 
     A parameter that another slot holds too, or that is missing beside others, is zero in it.
@@ -266,7 +277,14 @@ def written(kind: Kind, form: Form, slot: Slot, given: Mapping[str, Operation], 
         stacked = ops.stack(pieces, at + 1)
         shape = stacked.shape
         result = ops.reshape(stacked, (*shape[:at], math.prod(shape[at : at + 3]), *shape[at + 3 :]))
-    return ops.scale(result, sizes[slot.scale[0]] / sizes[slot.scale[1]]) if slot.scale else result
+    return ops.scale(result, _factor(slot, sizes, factors)) if slot.scale else result
+
+
+def _factor(slot: Slot, sizes: Sizes, factors: Factors | None) -> float:
+    """What a slot multiplies its parameter by."""
+    known = {**(factors or {}), **sizes}
+    above, below = slot.scale
+    return known[above] / known[below]
 
 
 def _written_dims(kind: Kind, form: Form, slot: Slot, given: Mapping[str, Operation]) -> tuple[Dim, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from dataclasses import replace
@@ -115,7 +116,7 @@ def _targets(
         operation = operations_json.from_json(made, given)
         dtype = held[target].dtype
         if operation.dtype != dtype:
-            operation = operations_json.from_json(made, lambda path, dtype=dtype: given(path, dtype))
+            operation = operations_json.from_json(made, functools.partial(given, dtype=dtype))
         targets[target] = operation
     for target, operation in targets.items():
         if (operation.shape, operation.dtype) != (held[target].shape, held[target].dtype):
