@@ -13,6 +13,7 @@ from flax import nnx
 FEATURES, WIDTH, INNER, CLASSES, RANK, ALPHA = 11, 16, 21, 5, 3, 6
 SCALING = ALPHA / RANK
 RULES: dict = {}
+RULES_NNX: dict = {"kinds": [("fc*", f"lora_linear(alpha={ALPHA})")]}  # no tensor tells the factor
 
 
 class TorchLoraLinear(torch.nn.Module):
