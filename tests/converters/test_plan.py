@@ -14,6 +14,7 @@ from ptformat import FormatError
 from ptformat.columns import Header
 from ptformat.converters import ConversionError, Plan, convert, plan
 from ptformat.converters.content import MemorySource
+from ptformat.converters.operations import Fill
 from ptformat.converters.plan import compose, identity, inverse
 from ptformat.tree import Alias, Entry, Node, TensorInfo
 
@@ -250,8 +251,9 @@ def test_buffers_stand_aside_and_come_back() -> None:
     assert made.dropped == ["bn.num_batches_tracked: linen has no such tensor; it comes back as 0"]
     tensors = [entry for entry in made.entries if isinstance(entry, TensorInfo)]
     back = plan(entries(*tensors), to="torch")
-    assert {path: (step.target.shape, step.fill) for path, step in back.steps.items()} == {
-        path: (shape, 0 if path.endswith("tracked") else None) for path, shape in shapes.items()
+    assert {path: step.target.shape for path, step in back.steps.items()} == shapes
+    assert {path: step.made for path, step in back.steps.items() if step.source is None} == {
+        "bn.num_batches_tracked": Fill((), "int64", 0)
     }
     assert back.steps["bn.num_batches_tracked"].target.dtype == "int64"
     assert back.steps["pos.position_ids"].target.dtype == "int64"
@@ -378,7 +380,8 @@ def test_two_that_get_one_name() -> None:
 
 
 def test_all_problems_at_once() -> None:
-    held = torch_tree({"a.weight": (3, 2), "b.in_proj_weight": (3, 3), "c.weight": (3, 2), "h.h.weight": (3, 2)})
+    shapes = {"a.weight": (3, 2), "b.in_proj_weight": (3, 3), "r.weight_hr_l0": (3, 3), "c.weight": (3, 2)}
+    held = torch_tree({**shapes, "h.h.weight": (3, 2), "p.in_proj_weight": (6, 2), "p.out_proj.weight": (2, 2)})
     found = problems(
         held,
         to="linen",
@@ -389,9 +392,13 @@ def test_all_problems_at_once() -> None:
     )
     assert found == [
         "unused: --drop 'none.*' matches no tensor",
+        "unsupported: b has in_proj_weight (3, 3): no kind with a rule has these names and ranks",
         "contradiction: c: conv: --kind c=conv, but it has weight (3, 2)",
+        "ambiguous: p has in_proj_weight (6, 2), out_proj.weight (2, 2): nothing tells the size of heads. "
+        "Say --kind 'p=attention(heads=N)'",
         "ambiguous: h.h: several renames match: 'h' (at 'h') and 'h' (at 'h')",
-        "unsupported: b.in_proj_weight (3, 3) belongs to packed attention: there is no rule for it yet",
+        "unsupported: r.weight_hr_l0 (3, 3) belongs to a recurrent layer with a projection (proj_size), "
+        "which Flax does not have: there is no rule for it",
         "unused: --kind 'nothing=linear' matches no module with tensors",
         "unused: --rename 'nobody=y' matches no run of whole segments",
         "guess: a.weight (3, 2): linear: weight (3, 2); it may be embedding. Say --kind 'a=KIND'",
@@ -400,19 +407,20 @@ def test_all_problems_at_once() -> None:
 
 def test_the_error_lists_them() -> None:
     with pytest.raises(ConversionError) as caught:
-        plan(torch_tree({"a.in_proj_weight": (3, 3), "b.in_proj_weight": (3, 3)}), to="linen")
+        plan(torch_tree({"a.in_proj_weight": (3, 3), "b.weight_mask": (3, 3)}), to="linen")
     assert str(caught.value) == (
         "2 problems, nothing written\n"
-        "  unsupported   a.in_proj_weight (3, 3) belongs to packed attention: there is no rule for it yet\n"
-        "  unsupported   b.in_proj_weight (3, 3) belongs to packed attention: there is no rule for it yet"
+        "  unsupported   a has in_proj_weight (3, 3): no kind with a rule has these names and ranks\n"
+        "  unsupported   b.weight_mask (3, 3) belongs to a pruned layer: call torch.nn.utils.prune.remove first: "
+        "there is no rule for it"
     )
 
 
 def test_unknown_style_and_convention() -> None:
     held = torch_tree({"a.weight": (3, 2)})
-    with pytest.raises(ValueError, match="style 'x', expected one of nested, linen-list"):
+    with pytest.raises(ValueError, match="style 'x', expected one of nested, linen-list, linen-compact"):
         plan(held, to="linen", style="x")
-    with pytest.raises(ValueError, match="cannot convert to 'jax', only to torch or linen"):
+    with pytest.raises(ValueError, match="cannot convert to 'jax', only to torch or linen or nnx"):
         plan(held, to="jax")
 
 
@@ -447,12 +455,31 @@ def test_permutations() -> None:
 
 def test_a_recorded_convention_without_a_table(tmp_path: Path) -> None:
     tree = {"fc": {"kernel": np.zeros((4, 8), np.float32), "bias": np.zeros(8, np.float32)}}
-    ptformat.save_file(tree, tmp_path / "x.ptf", convention="flax.nnx")
+    ptformat.save_file(tree, tmp_path / "x.ptf", convention="haiku")
     with pytest.raises(ConversionError) as caught:
         plan(tmp_path / "x.ptf", to="torch")
     (problem,) = caught.value.problems
     assert problem.kind == "unsupported"
-    assert "is recorded as flax.nnx, for which there is no table yet (torch, linen)" in problem.text
+    what = "is recorded as haiku, for which there is no table (torch, linen, nnx). Say --from"
+    assert problem.text == f"{tmp_path / 'x.ptf'} {what}"
+    ptformat.save_file(tree, tmp_path / "n.ptf", convention="flax.nnx")
+    made = plan(tmp_path / "n.ptf", to="torch")
+    assert (made.origin, {path: step.target.shape for path, step in made.steps.items()}) == (
+        "nnx",
+        {"fc.weight": (8, 4), "fc.bias": (8,)},
+    )
+
+
+@pytest.mark.parametrize("to", ["torch", "linen", "nnx"])
+def test_a_convention_that_is_said_against_the_recorded_one(to: str) -> None:
+    recorded, other = ("torch", "linen") if to != "torch" else ("flax.linen", "nnx")
+    held = source({"a.weight": (3, 2)} if to != "torch" else {"params/a/kernel": (2, 3)}, convention=recorded)
+    if other == to:
+        other = "nnx"
+    found = problems(held, to=to, origin=other)
+    assert found == [f"contradiction: tree is recorded as {recorded}, but --from says {other}"]
+    with pytest.raises(ValueError, match="no convention 'jax', only torch, linen, nnx"):
+        plan(held, to=to, origin="jax")
 
 
 def test_statistics_among_parameters_are_not_taken_for_parameters(tmp_path: Path) -> None:
