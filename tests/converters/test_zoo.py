@@ -3,8 +3,6 @@
 import contextlib
 import functools
 import importlib
-import tempfile
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
