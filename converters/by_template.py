@@ -58,8 +58,10 @@ class _ByTemplate:
             _biases(draft.survey, pairs, self.accounted),
             _biases(self.there, given, self.filled),
         )
-        for mine_, theirs_ in pairs.items():
-            self.pair(draft.survey.modules[mine_], self.there.modules[theirs_])
+        modules = [(draft.survey.modules[mine_], self.there.modules[theirs_]) for mine_, theirs_ in pairs.items()]
+        draft.show_forms(modules)
+        for mine, theirs in modules:
+            self.pair(mine, theirs)
         self.loose()
         self.stack()
         self.fill_tied()

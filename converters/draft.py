@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypedDict
@@ -353,6 +353,20 @@ class Draft:
             if fitting and all((fit.kind.name, fit.form.name) in declared for fit in fitting):
                 found.update((fit.kind.name, fit.form.name) for fit in fitting)
         return found
+
+    def show_forms(self, pairs: Iterable[tuple[Module, Module]]) -> None:
+        """Add to `shown_forms` those in which no more than the template's shapes show a module to be kept."""
+        looked: set[object] = set()  # most of a model's layers are alike
+        for module, place in pairs:
+            name = self.table.separator.join(module.path)
+            like = tuple((one.text, one.node and (one.node.module, one.node.class_)) for one in (module, place))
+            if like in looked or any(fnmatchcase(name, glob) for glob, _ in self.rules):
+                continue
+            looked.add(like)
+            choice = decide(module, self.table, self.goal, (), place).choice
+            if choice is not None:
+                declared = [form for form in (choice.fit.form, choice.form) if form.declared and not form.whole]
+                self.shown_forms.update((choice.kind, form.name) for form in declared)
 
     def cast(self, path: str, made: Operation) -> Operation:
         """A target tensor in the type that the user asks for."""

@@ -417,7 +417,11 @@ def _chosen(
         guess = _form_of(others[0][0]) if others else ""
         return Decision(first[0], said, guess, None, kinds)
     guess = " or ".join(_form_of(group[0]) if group[0].kind in kinds else group[0].kind for group in others)
-    rivals = [one for one in rare if (one.kind, one.fit.form.name) in shown and one.effect != first[0].effect]
+    rivals = [
+        one
+        for one in rare
+        if one.effect != first[0].effect and any((one.kind, each.name) in shown for each in (one.fit.form, one.form))
+    ]
     guess = (
         guess
         or (_form_of(rivals[0]) if rivals else "")

@@ -187,10 +187,60 @@ def test_a_square_kernel_is_still_transposed() -> None:
     assert step.perm == (0, 1)
 
 
+def steps(shapes: dict[str, tuple[int, ...]], template: dict[str, tuple[int, ...]], **options: Any) -> dict[str, Any]:
+    """Target -> (operation, guess), to linen, or to torch where the template has its names."""
+    to = "torch" if any(path.endswith("weight") for path in template) else "linen"
+    origin = {"torch": "flax.linen", "linen": "torch"}[to]
+    made = plan(source(shapes, convention=origin), to=to, template=source(template), **options)
+    return {step.shown_target: (step.operation, step.guess) for step in made.steps.values()}
+
+
+def test_the_templates_shape_shows_a_kernel_that_is_not_transposed() -> None:
+    assert steps({"a.weight": (3, 2)}, {"params/a/kernel": (3, 2)}, strict=True) == {"params/a/kernel": ("", "")}
+    assert steps({"params/a/kernel": (3, 2)}, {"a.weight": (3, 2)}, strict=True) == {"a.weight": ("", "")}
+
+
+@pytest.mark.parametrize("to", ["linen", "torch"])
+def test_where_one_kernel_is_not_transposed_a_square_one_is_a_guess(to: str) -> None:
+    """Every shape would fit either way."""
+    shapes, template = {"a.weight": (3, 2), "b.weight": (4, 4)}, {"params/a/kernel": (3, 2), "params/b/kernel": (4, 4)}
+    if to == "torch":
+        shapes, template = template, shapes
+    turned = "(out, in) → (in, out)" if to == "linen" else "(in, out) → (out, in)"
+    name = "params/b/kernel" if to == "linen" else "b.weight"
+    assert steps(shapes, template)[name] == (turned, "linear:in_out")
+    with pytest.raises(ConversionError, match=r"guess .* it may be linear:in_out\. Say --kind 'b=KIND'"):
+        steps(shapes, template, strict=True)
+    said = steps(shapes, template, strict=True, kinds=[("b", "linear:in_out")])
+    assert said[name] == ("", "")
+    plain = {path: shape[::-1] for path, shape in template.items()}
+    assert steps(shapes, plain, strict=True)[name] == (turned, "")
+
+
+def test_axes_that_the_template_splits() -> None:
+    """Of which none is ambiguous: the sizes of the source and of the template tell."""
+    shape = {"fc.weight": (6, 12)}
+    assert steps(shape, {"params/fc/kernel": (12, 2, 3)}, strict=True) == {
+        "params/fc/kernel": ("as (2, 3, 12), (0, 1, 2) → (2, 0, 1)", "")
+    }
+    assert steps(shape, {"params/fc/kernel": (3, 4, 6)}, strict=True) == {
+        "params/fc/kernel": ("as (6, 3, 4), (0, 1, 2) → (1, 2, 0)", "")
+    }
+
+
 def test_dtype() -> None:
     found = problems({"fc.weight": (2, 16)}, {"params/fc/kernel": (16, 2)}, dtypes={"params/fc/kernel": "bfloat16"})
     expected = "fc.weight (2, 16) is float32 → params/fc/kernel is bfloat16 in the template; nothing is cast"
-    assert found == [f"dtype: {expected}"]
+    assert found == [f"dtype: {expected} without --cast 'params/fc/kernel=bfloat16'"]
+    held = source({"fc.weight": (2, 16)}, convention="torch")
+    template = source({"params/fc/kernel": (16, 2)}, dtypes={"params/fc/kernel": "bfloat16"})
+    made = plan(held, to="linen", template=template, cast=[("params/fc/kernel", "bfloat16")])
+    (step,) = made.steps.values()
+    assert (step.target.dtype, step.operation, step.exactness) == (
+        "bfloat16",
+        "(out, in) → (in, out), cast to bfloat16",
+        "rounded",
+    )
 
 
 def test_missing_and_unexpected_with_the_nearest_and_a_rename() -> None:
@@ -233,7 +283,7 @@ def test_never_by_shape_alone() -> None:
 def test_all_problems_at_once() -> None:
     found = problems(
         {"a.weight": (3, 2), "b.weight": (3, 2), "c.weight": (3, 2), "d.weight": (4, 4)},
-        {"params/a/kernel": (3, 2), "params/b/kernel": (2, 3), "params/c/scale": (3,), "params/e/kernel": (4, 4)},
+        {"params/a/kernel": (3, 5), "params/b/kernel": (2, 3), "params/c/scale": (3,), "params/e/kernel": (4, 4)},
         dtypes={"params/b/kernel": "float16"},
     )
     assert [text.partition(":")[0] for text in found] == ["shape", "dtype", "contradiction", "unexpected", "missing"]

@@ -140,11 +140,15 @@ CHANGES = {
     "added": lambda held: {**held, "params.layers_9.bias": np.zeros(2, np.float32)},
     "missing": lambda held: {path: array for path, array in held.items() if path != "params.layers_6.bias"},
     "another shape": lambda held: {**held, "params.layers_6.bias": np.zeros(2, np.float32)},
-    "another rank": lambda held: {**held, "params.layers_6.bias": np.zeros((1, 1), np.float32)},
+    "other shapes": lambda held: {
+        **held,
+        "params.layers_6.kernel": np.zeros((8, 2), np.float32),
+        "params.layers_6.bias": np.zeros(2, np.float32),
+    },
 }
 
 
-@pytest.mark.parametrize("name", ["added", "missing", "another shape"])
+@pytest.mark.parametrize("name", ["added", "missing", "other shapes"])
 def test_another_tree_falls_back_to_its_names_and_says_so(name: str, tmp_path: Path) -> None:
     origin = saved(deck.shared_net(), tmp_path)
     to("linen", origin, tmp_path / "linen.ptf")
@@ -154,6 +158,17 @@ def test_another_tree_falls_back_to_its_names_and_says_so(name: str, tmp_path: P
     assert made.notes == [f"the conversion recorded in {tmp_path / 'new.ptf'} {NOT_UNDONE}"]
     assert {*read(tmp_path / "back.ptf")} >= {"0.weight", "2.weight", "6.weight"}
     assert "4.weight" not in read(tmp_path / "back.ptf")
+
+
+def test_a_bias_that_is_not_its_kernels_is_an_error(tmp_path: Path) -> None:
+    """Neither what was converted, nor any layer of its recorded kind."""
+    to("linen", saved(deck.shared_net(), tmp_path), tmp_path / "linen.ptf")
+    edited(tmp_path / "linen.ptf", tmp_path / "new.ptf", CHANGES["another shape"])
+    with pytest.raises(ConversionError) as caught:
+        plan(tmp_path / "new.ptf", to="torch")
+    (problem,) = caught.value.problems
+    assert problem.kind == "contradiction"
+    assert problem.text == "layers_6: linear: recorded in the file, but it has kernel (8, 1), bias (2,)"
 
 
 def test_a_value_added_is_not_lost_in_silence(tmp_path: Path) -> None:
