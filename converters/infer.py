@@ -142,6 +142,9 @@ def decide(
         return _problem("contradiction", name, f"{name}: {' but '.join(evidence.kinds.values())}")
     if wrong := _unknown_words(evidence, convention, target):
         return _problem("unsupported", name, f"{name}: {wrong}")
+    for attribute, what in convention.refused.items():
+        if module.node and module.node.attrs and module.node.attrs.get(attribute):
+            return _problem("unsupported", name, f"{name} has {attribute}, which {what}: there is no rule for it")
     fitting = fits(module, convention, evidence.facts)
     if evidence.kinds:
         ((kind, said),) = evidence.kinds.items()

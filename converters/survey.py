@@ -204,9 +204,14 @@ def survey(entries: Sequence[Entry], convention: Convention, stacked: Sequence[U
             found.loose.append(leaf)
     for path, inner in list(found.modules.items()):
         inner.node = node_of(found, path)
-        if {name for _, name in inner.leaves} == {"bias"} and not fits(inner, convention):
-            found.loose += found.modules.pop(path).leaves.values()  # a bias of the user's own
+        if ({name for _, name in inner.leaves} == {"bias"} and not fits(inner, convention)) or _ruleless(inner):
+            found.loose += found.modules.pop(path).leaves.values()  # a bias of the user's own, the weights of a loss
     return found
+
+
+def _ruleless(module: Module) -> bool:
+    """Whether a module is recorded as one of torch's losses, whose weights are nothing that is learnt."""
+    return bool(module.node and (module.node.class_ or "").startswith("torch.nn.modules.loss."))
 
 
 def node_of(tree: Survey, path: Segments) -> Node | None:

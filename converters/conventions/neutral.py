@@ -227,6 +227,7 @@ class Convention:
         collections: Roots of a tree that are no part of a module's path.
         home: The collection of parameters that belong to no kind.
         unsupported: Leaf names that show a layer without a rule, and what it is.
+        refused: Recorded attributes that, where they are true, make of a layer one without a rule, and what they do.
         facts: Recorded attribute -> the fact or size it is.
         integers: Whether numbers among the segments are integers.
         kinds: The neutral kinds that its forms are of.
@@ -237,6 +238,7 @@ class Convention:
     forms: Mapping[str, tuple[Form, ...]]
     namespace: str
     unsupported: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
     collections: Axes = ()
     home: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)

@@ -194,5 +194,6 @@ TORCH = Convention(
         "weight_hr": "a recurrent layer with a projection (proj_size), which Flax does not have",
         "weight_mask": "a pruned layer: call torch.nn.utils.prune.remove first",
     },
+    refused={"add_zero_attn": "adds a key and a value of zeros, which Flax's attention does not"},
     facts={"num_heads": "heads", "groups": "groups"},
 )
