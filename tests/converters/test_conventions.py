@@ -76,7 +76,8 @@ def listed(names: Any) -> str:
 def neutral_rows() -> list[Row]:
     roles = {
         (kind, parameter): slot.role
-        for kind, forms in TORCH.forms.items()
+        for table in reversed(CONVENTIONS.values())
+        for kind, forms in table.forms.items()
         for form in forms
         for slot in form.slots
         for parameter in slot.holds
