@@ -14,7 +14,7 @@ from flax import nnx
 
 import ptformat.flax
 import ptformat.torch
-from ptformat.converters import convert, flax_to_torch, plan, torch_to_flax
+from ptformat.converters import ConversionError, convert, flax_to_torch, plan, torch_to_flax
 from ptformat.converters.objects import source_of
 from ptformat.tree import Alias
 
@@ -29,6 +29,20 @@ BETWEEN = {
     "llama_scanned": ({"unstacks": [("model/layers", 0)]},) * 2,
     # rules from linen to nnx and back, where both hold stacked what neither has as a list
     "moe": tuple({"unstacks": [(f"blocks{mark}{i}/experts", 0) for i in (0, 1)]} for mark in "_/"),
+}
+# What a state dict without classes leaves open where the net is converted by its names alone.
+SAID = {
+    "mlp": [("net.5", "prelu"), ("net.6", "linear"), ("net.7", "layer_norm")],
+    "cnn": [("conv1", "conv")],
+    "resnet": [("*conv[12]", "conv"), ("*downsample.0", "conv")],
+    "unet": [("*.conv[12]", "conv"), ("up[12]", "conv_transpose")],
+    "vit": [("blocks.?.attn", "attention(heads=3)")],
+    "clip": [("*patch_embedding", "conv")],
+    "gpt2": [("*.w[tp]e", "embedding")],
+    "moe": [("*router", "linear")],
+    "t5": [("*relative_attention_bias", "embedding"), ("*.w[io]", "linear")],
+    "whisper_like": [("*conv2", "conv")],
+    "lora": [("*default", "linear")],
 }
 COMPILED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # it runs but once
 
@@ -260,6 +274,27 @@ def test_state_dicts_in_files(name, suffix, side, tmp_path):
     convert(path, tmp_path / "out.ptf", to=side, template=source_of(case.live), durable=False, **case.rules)
     found = ptformat.flax.load_file(tmp_path / "out.ptf")
     assert flat(found) == flat(case.converted)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_without_classes_a_wrong_guess_is_told_and_what_is_said_is_taken(name):
+    case = net(name, "linen")
+    source = source_of(case.torch.state_dict(), convention="torch")
+    right = made(plan(source_of(case.torch), to="linen", **case.rules))
+    rules = [*case.rules.get("kinds", []), *(SAID[name] if name == "vit" else [])]
+    guessed = plan(source, to="linen", kinds=rules)
+    doubtful = {step.made for step in guessed.guesses}
+    assert set(made(guessed)) - set(right) <= doubtful
+    told = {*case.rules.get("kinds", []), *SAID.get(name, [])}
+    assert made(plan(source, to="linen", kinds=sorted(told), strict=True)) == right
+    if doubtful:
+        with pytest.raises(ConversionError, match="it may be"):
+            plan(source, to="linen", kinds=rules, strict=True)
+
+
+def made(planned):
+    """How the targets are made, whatever their names are."""
+    return {step.made: step.target.path.rpartition(".")[2] for step in planned.steps.values() if step.sources}
 
 
 @pytest.mark.parametrize("name", NETS)
