@@ -97,9 +97,43 @@ def reshape(of: Operation, shape: Sequence[int]) -> Operation:
         return Fill(made.shape, of.dtype, of.value)
     if isinstance(of, Reshape):
         return reshape(of.of, made.shape)
+    if made.shape == of.shape:
+        return of
+    if (plain := _without_ones(of, made.shape)) is not None:
+        return plain
     if isinstance(of, Permute) and isinstance(of.of, Reshape) and _stays(of):
         return reshape(of.of, made.shape)
-    return of if made.shape == of.shape else made
+    return made
+
+
+def _without_ones(of: Operation, shape: tuple[int, ...]) -> Operation | None:
+    """The same without axes of one element that are inserted, moved about and taken out; None where there are none."""
+    chain: list[Permute | Flip] = []
+    while isinstance(of, (Permute, Flip)):
+        chain.append(of)
+        of = of.of
+    if not chain or not isinstance(of, Reshape):
+        return None
+    given, left = of.of, len(of.of.shape)
+    axes: list[int | None] = []  # of what is given, None for one that is inserted
+    for size in reversed(of.shape):
+        if left and given.shape[left - 1] == size:
+            left -= 1
+            axes.insert(0, left)
+        elif size == 1:
+            axes.insert(0, None)
+        else:
+            return None
+    flipped: set[int | None] = set()
+    for one in reversed(chain):
+        if isinstance(one, Permute):
+            axes = [axes[axis] for axis in one.perm]
+        else:
+            flipped ^= {axes[axis] for axis in one.axes}
+    kept = [axis for axis in axes if axis is not None]
+    if left or tuple(given.shape[axis] for axis in kept) != shape:
+        return None
+    return flip(permute(given, kept), [place for place, axis in enumerate(kept) if axis in flipped])
 
 
 def _stays(op: Permute) -> bool:

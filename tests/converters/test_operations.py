@@ -47,6 +47,14 @@ VANISH: dict[str, tuple[o.Operation, o.Operation]] = {
         o.reshape(o.permute(o.permute(o.reshape(X, (2, 4, 4)), (2, 1, 0)), (2, 1, 0)), (8, 4)),
         X,
     ),
+    "an axis of one element that comes and goes": (
+        o.reshape(o.flip(o.permute(o.reshape(Z, (1, 2, 3, 5)), (3, 1, 0, 2)), (0,)), (5, 2, 3)),
+        o.flip(o.permute(Z, (2, 0, 1)), (0,)),
+    ),
+    "it comes where another is": (
+        o.reshape(o.permute(o.reshape(o.Given("x", (6, 1, 1), "float32"), (1, 6, 1, 1)), (2, 3, 0, 1)), (1, 1, 6)),
+        o.permute(o.Given("x", (6, 1, 1), "float32"), (1, 2, 0)),
+    ),
     "only axes of one element move": (o.reshape(o.permute(o.reshape(X, (8, 1, 4)), (1, 0, 2)), (8, 4)), X),
     "flip": (o.flip(o.flip(Z, (0, 2)), (2, 0)), Z),
     "two flips": (o.flip(o.flip(Z, (0, 2)), (1, 2)), o.flip(Z, (0, 1))),
