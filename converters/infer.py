@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -106,6 +107,7 @@ class Evidence:
         classes: Of the module and of its template.
         fold: Whether a norm of the weight is to be folded into it.
         said: Names of the facts that the user gave.
+        settled: Whether the kind is said of the source itself, and not of the template only.
     """
 
     kinds: dict[str, str] = field(default_factory=dict)
@@ -114,6 +116,7 @@ class Evidence:
     classes: set[str] = field(default_factory=set)
     fold: bool = False
     said: set[str] = field(default_factory=set)
+    settled: bool = False
 
 
 def decide(
@@ -185,6 +188,7 @@ def _evidence(
     for glob, said in rules:
         if fnmatchcase(convention.separator.join(module.path), glob):
             found.kinds.setdefault(said.kind, f"{said.kind}: --kind {glob}={said.text}")
+            found.settled = True
             finer = convention.kinds[said.kind].refines if said.kind in convention.kinds else ""
             found.facts.update(said.facts)
             found.said.update(said.facts)
@@ -208,9 +212,11 @@ def _evidence(
                 found.kinds.setdefault(node.module, f"{node.module}: the template's {node.class_ or 'module'}")
         elif node.module and node.module != finer:
             found.kinds.setdefault(node.module, f"{node.module}: recorded in the file")
+            found.settled = True
         elif table is convention and len(classes) == 1 and not node.module and not classes & {finer, *found.kinds}:
             (kind,) = classes
             found.kinds.setdefault(kind, f"{kind}: the class {node.class_}")
+            found.settled = True
     return found
 
 
@@ -418,17 +424,13 @@ def _chosen(
     kinds = tuple(dict.fromkeys(choice.kind for choice in first))
     if said:
         guess = _form_of(others[0][0]) if others else ""
+        if not evidence.settled:  # the template says what it is, but not in which form the source has it
+            guess = guess or next(map(_form_of, _shown(rare, first[0], shown)), "")
         return Decision(first[0], said, guess, None, kinds)
     guess = " or ".join(_form_of(group[0]) if group[0].kind in kinds else group[0].kind for group in others)
-    rivals = [
-        one
-        for one in rare
-        if one.effect != first[0].effect and any((one.kind, each.name) in shown for each in (one.fit.form, one.form))
-    ]
+    rivals = [one for one in _shown(rare, first[0], shown) if not word or one.kind in kinds]
     guess = (
-        guess
-        or (_form_of(rivals[0]) if rivals else "")
-        or _rival(module, convention, kinds, first[0], rare, word, template)
+        guess or next(map(_form_of, rivals), "") or _rival(module, convention, kinds, first[0], rare, word, template)
     )
     label = kinds[0] if len(kinds) == 1 else f"{kinds[0].split('_')[-1]} ({' or '.join(kinds)}: the same rule)"
     if first[0].fit.form.declared or first[0].form.declared:
@@ -437,6 +439,15 @@ def _chosen(
     if classed and any(len(leaf.shape) > 1 for leaf in module.leaves.values()):
         guess = guess or f"something else in a {classed}"
     return Decision(first[0], f"{label}: {f'the name {word}' if word else text}", guess, None, kinds)
+
+
+def _shown(rare: Sequence[Choice], choice: Choice, shown: Collection[tuple[str, str]]) -> list[Choice]:
+    """The choices that give something else, in forms that other modules of the tree do have."""
+    return [
+        one
+        for one in rare
+        if one.effect != choice.effect and any((one.kind, each.name) in shown for each in (one.fit.form, one.form))
+    ]
 
 
 def _form_of(choice: Choice) -> str:
@@ -515,10 +526,10 @@ def convention_of(entries: Sequence[Entry], tables: Mapping[str, Convention], re
         return next((name for name, table in tables.items() if table.name == recorded), None)
     split = [paths.parse(entry.path) for entry in entries if isinstance(entry, (TensorInfo, Alias)) and entry.path]
     own = {name: table.leaf_names | set(table.unsupported) for name, table in tables.items() if name != "nnx"}
-    shared = frozenset.intersection(*map(frozenset, own.values()))
+    held = Counter(each for names in own.values() for each in names)
     speaking = [
         name
         for name, names in own.items()
-        if any(seen(segments, tables[name])[1] in names - shared for segments in split)
+        if any((last := seen(segments, tables[name])[1]) in names and held[last] == 1 for segments in split)
     ]
     return speaking[0] if len(speaking) == 1 else None
