@@ -14,7 +14,7 @@ DEV := .venv/installed.stamp
 BARE := .venv-bare/installed.stamp
 WHEEL := build/wheel.stamp
 TYPED := build/typed.stamp
-SOURCES := $(sort $(shell find ptformat converters -name '*.py' -o -name py.typed 2>/dev/null))
+SOURCES := $(sort $(shell find ptformat converters -name '*.py' -o -name '*.toml' -o -name py.typed 2>/dev/null))
 
 # What the caller exports must not lead an import past the installed package.
 unexport PYTHONPATH PYTHONHOME
