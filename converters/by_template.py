@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 from ptformat import paths
 from ptformat.paths import Segments
-from ptformat.tree import Alias, Node, TensorInfo, Value
+from ptformat.tree import Alias, Entry, Node, TensorInfo, Value
 
 from . import operations as ops
 from .by_style import RECURRENT, source_axes
@@ -20,7 +20,7 @@ from .infer import Decision
 from .match import CANONICAL, cell_form, in_order, match, natural
 from .operations import Fill, Given, Index, Operation, described
 from .plan import Step
-from .stacks import bare, found_in
+from .stacks import bare, found_in, stacked_alike, stacked_in
 from .survey import Fit, Leaf, Module, Survey, Unstacked, assemblies, fits, survey
 
 _COUNTERS = ("flax.nnx.RngCount",)
@@ -68,23 +68,36 @@ class _ByTemplate:
         self.take_stock()
 
     def unstack(self) -> None:
-        """Give every layer a path of its own where one side holds stacked what the other holds as a list."""
+        """Give every layer a path of its own where one side holds stacked what the other holds as a list, or both."""
         draft = self.draft
-        for tree, other in ((self.there, draft.survey), (draft.survey, self.there)):
-            rules: list[Unstacked] = []
-            entries = self.template.entries if tree is self.there else draft.kept
-            while True:
-                names = [self.hub(path, other) for path in dict.fromkeys(leaf.module for leaf in other.leaves)]
-                new = [rule for rule in found_in(tree, names) if rule not in rules]
-                if not new:
-                    break
-                rules += new
-                self.doubtful += [rule for rule in new if rule.also]
-                stacked = survey(entries, tree.convention, rules)
-                for attribute in ("modules", "loose", "leaves"):
-                    setattr(tree, attribute, getattr(stacked, attribute))
-            if rules and tree is draft.survey:
-                draft.applied.to(tree, draft.shown, draft.problem)
+        theirs: list[Unstacked] = []
+        mine = stacked_in((*draft.request.unstacks, *draft.request.family.unstacks), draft.table.separator)
+        self.spread(self.there, self.template.entries, draft.survey, theirs)
+        self.spread(draft.survey, draft.kept, self.there, mine)
+        if both := stacked_alike(draft.survey, self.there, draft.renamed):
+            mine += both
+            self.resurvey(draft.survey, draft.kept, mine)
+            self.spread(self.there, self.template.entries, draft.survey, theirs)
+
+    def spread(self, tree: Survey, entries: Sequence[Entry], other: Survey, rules: list[Unstacked]) -> None:
+        """Take one side's stacks apart where the other has a list, a list in each of a list's layers too."""
+        while True:
+            names = [self.hub(path, other) for path in dict.fromkeys(leaf.module for leaf in other.leaves)]
+            new = [rule for rule in found_in(tree, names) if rule not in rules]
+            if not new:
+                return
+            rules += new
+            self.doubtful += [rule for rule in new if rule.also]
+            self.resurvey(tree, entries, rules)
+
+    def resurvey(self, tree: Survey, entries: Sequence[Entry], rules: Sequence[Unstacked]) -> None:
+        """See a side's layers apart."""
+        draft = self.draft
+        stacked = survey(entries, tree.convention, rules)
+        for attribute in ("modules", "loose", "leaves"):
+            setattr(tree, attribute, getattr(stacked, attribute))
+        if tree is draft.survey:
+            draft.applied.to(tree, draft.shown, draft.problem)
 
     def hub(self, path: Segments, tree: Survey) -> Segments:
         """A path with numbers as segments of their own, after the user's renames."""
