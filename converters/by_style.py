@@ -37,8 +37,8 @@ class _ByStyle:
     def __init__(self, draft: Draft) -> None:
         self.draft = draft
         self.plan = draft.plan
-        self.to_torch = draft.plan.goal == "torch"
-        self.to_nnx = draft.plan.goal == "nnx"
+        self.to_torch = draft.goal.follows == "torch"
+        self.to_nnx = draft.goal.follows == "nnx"
         self.nodes: dict[str, Node] = {}
         self.aliases: list[tuple[str, list[Leaf], Operation]] = []
         self.places: dict[str, int] = {}  # target path -> where it stands, by the source's rows
@@ -48,7 +48,7 @@ class _ByStyle:
             *draft.survey.modules,
             *((*leaf.module, leaf.name) for leaf in draft.survey.loose if not self.aside(leaf)),
         ]
-        self.numbered = numbered_root(tops, draft.plan.origin)
+        self.numbered = numbered_root(tops, draft.table.follows)
         self.sequences = {path for path, node in draft.survey.nodes.items() if node.class_ in _SEQUENTIAL}
         if self.numbered:
             self.sequences.add(())
@@ -113,10 +113,10 @@ class _ByStyle:
         if choice is not None and choice.kind in RECURRENT:
             if self.to_torch:
                 return self.styled(cell_to_torch(renamed), path)
-            if self.draft.plan.origin == "torch" and is_cell(renamed) and renamed == path:
+            if self.draft.table.follows == "torch" and is_cell(renamed) and renamed == path:
                 head = self.styled(renamed[:-1], path[:-1])
                 cells = {(*head, cell[-1]) for cell in self.cells if cell[:-1] == path[:-1]}
-                return cell_to_flax((*head, renamed[-1]), cells, self.draft.plan.goal)
+                return cell_to_flax((*head, renamed[-1]), cells, self.draft.goal.follows)
         styled = self.styled(renamed, path)
         if self.draft.request.style == _COMPACT and choice is not None and not self.to_torch:
             return self.compact(styled, choice)
@@ -125,11 +125,11 @@ class _ByStyle:
     def styled(self, renamed: Segments, path: Segments) -> Segments:
         """A renamed path in the target's style; its Sequentials are known by the path that it had."""
         style = self.draft.request.style
-        hub = to_hub(renamed, self.draft.plan.origin, style, self.numbered)
+        hub = to_hub(renamed, self.draft.table.follows, style, self.numbered)
         sequences = self.sequences if renamed == path else self.sequences & {()}
-        if self.draft.plan.origin != "torch":
+        if self.draft.table.follows != "torch":
             sequences = {()} if self.numbered else set()
-        return from_hub(hub, self.draft.plan.goal, style, sequences)
+        return from_hub(hub, self.draft.goal.follows, style, sequences)
 
     def compact(self, path: Segments, choice: Choice) -> Segments:
         """The name that a compact module gives an unnamed layer: its class and a number for each class."""
@@ -313,14 +313,14 @@ class _ByStyle:
         kept = "a .ptf records it; else give a template on the way back"
         if self.plan.collapsed:
             self.plan.notes.append(f"the tie is not in a {sink.name} file: {kept}")
-        if not self.to_torch and self.draft.plan.origin == "torch":
+        if not self.to_torch and self.draft.table.follows == "torch":
             changed = self.first_changed()
             if changed is not None:
                 self.plan.notes.append(f"the way back would call {changed[0]} {changed[1]}: {kept}")
 
     def first_changed(self) -> tuple[str, str] | None:
         """A module whose name would not come back from the target's names alone, and what it would become."""
-        goal = self.draft.plan.goal
+        goal = self.draft.goal.follows
         names = {path: self.name(path) for path in self.draft.survey.modules if path not in self.cells}
         root = numbered_root(names.values(), goal)
         for path, name in names.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TypedDict
 
@@ -15,7 +15,7 @@ from ptformat.paths import Segments
 from ptformat.tree import Alias, Entry, Node, TensorInfo
 
 from . import operations as ops
-from .applied import Applied
+from .applied import Applied, Rule
 from .content import Source
 from .conventions import Convention, Slot
 from .files import Kind
@@ -62,6 +62,8 @@ class Steering(TypedDict, total=False):
     rules: Rules of a family of models, or tables of one's own: a TOML file, the name of a family that the library has
         rules for, or `Rules`. See `ptformat.converters.rules`.
     dialect: Which of the rules' dialects the source has, where it does not record it.
+    to_dialect: Which of them the target gets; that which the template records, else the first.
+    facts: Numbers that stand in operations as `{name}`.
     """
 
     kinds: Sequence[tuple[str, str]]
@@ -81,6 +83,8 @@ class Steering(TypedDict, total=False):
     strict: bool
     rules: Rules | PathLike | None
     dialect: str | None
+    to_dialect: str | None
+    facts: Mapping[str, int | float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,12 +110,15 @@ class Request:
     strict: bool = False
     rules: Rules | PathLike | None = None
     dialect: str | None = None
+    to_dialect: str | None = None
+    facts: Mapping[str, int | float] = field(default_factory=dict)
     sink: Kind | None = None
 
     @property
     def steered(self) -> bool:
         """Whether rules or a template are given: more than where it comes from and goes to."""
-        return self != Request(to=self.to, strict=self.strict, sink=self.sink, origin=self.origin)
+        plain = Request(to=self.to, strict=self.strict, sink=self.sink, origin=self.origin)
+        return replace(self, rules=None) != plain or (self.rules is not None and self.family.steers)
 
     @functools.cached_property
     def family(self) -> Rules:
@@ -137,6 +144,7 @@ class Draft:
         survey: The source's tree, without what is dropped.
         kept: Its entries.
         made: Steps by target path, in order of making.
+        known: Every module whose kind is decided, with the template's of its place.
         rules: (glob, kind) pairs of the user's, parsed.
     """
 
@@ -147,13 +155,12 @@ class Draft:
         self.plan = Plan(source.name, origin, request.to, header=_header(source.header, self.goal))
         self.problems: list[Problem] = []
         self.made: dict[str, Step] = {}
+        self.known: list[tuple[Module, Decision, Module | None]] = []
         family = request.family
         self.rules = [(glob, said(kind)) for glob, kind in (*request.kinds, *family.kinds)]
         self.stacks = (*request.stacks, *family.stacks)
         self.missing = (*request.missing, *family.missing)
-        self.dialect, self.dialect_guess = self._dialect()
-        spoken = family.dialects.get(self.dialect or "", ())
-        self.applied = Applied(request.apply, (*family.apply, *spoken), self.dialect_guess)
+        self.applied = Applied(self._asked(), self._facts())
         self.sharing: dict[Operation, str] = {}  # what a target tensor is made of, but for its axes' order -> its path
         self._rename = Renames((*request.renames, *family.renames), self.table.separator)
         self._folds = dict.fromkeys(request.fold)
@@ -172,28 +179,54 @@ class Draft:
         self.applied.to(found, self.shown, self.problem)
         return found
 
+    def _asked(self) -> list[Rule]:
+        """What is done to the source's tensors: as the user says, as the family does, from dialect to dialect."""
+        family = self.request.family
+        asked = [Rule(*pair) for pair in self.request.apply]
+        asked += [Rule(*pair, who="rules") for pair in family.apply]
+        self.dialect, self.dialect_guess = self._dialect()
+        given = self.request.to_dialect
+        template = self.request.template
+        there = self._one_dialect(template, given, "--to-dialect") if template is not None else given
+        self._known_dialect(there, "--to-dialect")
+        if self.dialect is None:
+            return asked
+        there = there or next(iter(family.dialects))
+        self.plan.header.metadata[_DIALECT] = there
+        if self.dialect != there:
+            for name, back in ((self.dialect, False), (there, True)):
+                asked += [Rule(*pair, who=f"dialect {name}", back=back) for pair in family.dialects.get(name, ())]
+        return asked
+
     def _dialect(self) -> tuple[str | None, str]:
         """(the source's dialect, what else it may be): as recorded, as given, else the first, which is a guess."""
         known = self.request.family.dialects
-        recorded = self.source.header.metadata.get(_DIALECT)
-        given = self.request.dialect
-        for name, who in ((given, "--dialect"), (recorded, "recorded in the file")):
-            if name is not None and known and name not in known:
-                text = f"the dialect {name!r} ({who}) is none of {self.request.family.name}'s: {', '.join(known)}"
-                self.problem("unsupported", self.source.name, text)
-        if given is not None and not known:
-            self.problem("unused", self.source.name, f"--dialect {given}: no rules with dialects are given")
-        if given is not None and recorded is not None and given != recorded:
-            text = f"{self.source.name} is recorded in the dialect {recorded!r}, but --dialect says {given!r}"
-            self.problem("contradiction", self.source.name, text)
+        said = self._one_dialect(self.source, self.request.dialect, "--dialect")
+        self._known_dialect(said, "--dialect")
         if not known:
             return None, ""
         first, *others = known
-        self.plan.header.metadata[_DIALECT] = first
-        chosen = given or recorded
-        if isinstance(chosen, str):
-            return chosen, ""
-        return first, f"the dialect {' or '.join(others)}" if others else ""
+        return (said, "") if said else (first, f"the dialect {' or '.join(others)}" if others else "")
+
+    def _one_dialect(self, source: Source, given: str | None, option: str) -> str | None:
+        """The dialect that is recorded or given; a problem where these are two."""
+        recorded = source.header.metadata.get(_DIALECT) if self.request.family.dialects else None
+        if given is not None and recorded is not None and given != recorded:
+            text = f"{source.name} is recorded in the dialect {recorded!r}, but {option} says {given!r}"
+            self.problem("contradiction", source.name, text)
+        return given if given is not None or recorded is None else str(recorded)
+
+    def _known_dialect(self, name: str | None, option: str) -> None:
+        family = self.request.family
+        if name is not None and not family.dialects:
+            self.problem("unused", self.source.name, f"{option} {name}: no rules with dialects are given")
+        elif name is not None and name not in family.dialects:
+            text = f"the dialect {name!r} is none of {family.name}'s: {', '.join(family.dialects)}"
+            self.problem("unsupported", self.source.name, text)
+
+    def _facts(self) -> dict[str, object]:
+        """Numbers for operations: the family's usual ones, those that the file records, those that the user gives."""
+        return {**self.request.family.facts, **self.source.header.metadata, **self.request.facts}
 
     def assemble(self) -> None:
         """Take attention, cells and the like as one module each, where names leave no doubt or something says so."""
@@ -227,7 +260,7 @@ class Draft:
                 reason = f"tied to {self.shown(entry.target)}, which is dropped"
             elif isinstance(entry, TensorInfo) and entry.role == "gradient":
                 reason = "a gradient"
-            elif self.plan.origin == "nnx" and getattr(entry, "role", None) == "state" and self.plan.goal != "nnx":
+            elif self._no_weight(entry):
                 reason = f"a {getattr(entry, 'class_', None) or 'state'} is no weight"
             else:
                 reason = ""
@@ -244,6 +277,10 @@ class Draft:
         for glob in wanted:
             self.problem("unused", glob, f"--only '{glob}' matches no tensor")
         return kept
+
+    def _no_weight(self, entry: Entry) -> bool:
+        """Whether it is a state of nnx's, such as a random generator's, which no other framework has."""
+        return self.table.follows == "nnx" != self.goal.follows and getattr(entry, "role", None) == "state"
 
     def shown(self, path: str) -> str:
         """A path of the source as its framework writes it."""
@@ -264,10 +301,10 @@ class Draft:
     def ruleless(self, leaf: Leaf) -> str | None:
         """What a leaf of no kind belongs to for which there is no rule, or None."""
         module = self.survey.modules.get(leaf.module)
-        linen = self.plan.origin == "linen"
+        linen = self.table.follows == "linen"
         if linen and leaf.name in ("mean", "var") and module and (leaf.collection, "scale") in module.leaves:
             return "a batch norm whose statistics stand among its parameters, as nnx keeps them (--from nnx)"
-        if self.table.name == "torch" and "parametrizations" in leaf.module:
+        if self.table.follows == "torch" and "parametrizations" in leaf.module:
             return "a parametrised layer: call torch.nn.utils.parametrize.remove_parametrizations first"
         return self.table.unsupported.get(leaf.name)
 
@@ -334,6 +371,7 @@ class Draft:
                 if not slot.holds:
                     self.drop(leaf.path, "folded into the weight")
         self.plan.conditions += decision.choice.conditions
+        self.known.append((module, decision, template))
         for slot in decision.choice.slotless:
             self.drop_slotless(decision.choice.fit.held[slot], slot)
         return decision

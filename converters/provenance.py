@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from ptformat.tree import Alias, TensorInfo, Value
 
 from . import operations, operations_json
 from .content import Source
-from .conventions import CONVENTIONS
+from .conventions import CONVENTIONS, Convention
 from .inversion import inverse
 from .operations import Fill, Given, Operation
 from .plan import Plan, Step
@@ -65,11 +66,12 @@ def record(plan: Plan, source: Source) -> dict[str, Any]:
     }
 
 
-def undo(source: Source, goal: str) -> Plan | None:
+def undo(source: Source, goal: str, tables: Mapping[str, Convention] = CONVENTIONS) -> Plan | None:
     """The plan that gives back what a file was converted from, or None where its record does not fit its tensors.
 
-    The file's tensors may have other values and types than when it was written, but must have the same names and
-    shapes; a tensor more or less, and the record no longer tells the whole story.
+    It needs no table of either convention, which may be a user's own: tables only say how paths are written. The
+    file's tensors may have other values and types than when it was written, but must have the same names and shapes;
+    a tensor more or less, and the record no longer tells the whole story.
     """
     record = source.header.provenance
     if record.get("origin") != goal:
@@ -90,7 +92,7 @@ def undo(source: Source, goal: str) -> Plan | None:
     # A record may hold anything at all: an index's values of any type, and numbers that no tree bears out.
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError):
         return None
-    plan = _restore(source, goal, original, _Record(held, came, fill, dropped))
+    plan = _restore(source, goal, original, _Record(held, came, fill, dropped), tables)
     if plan is None or not came.keys() <= plan.steps.keys():
         return None
     plan.dropped = [f"{path}: the conversion that is undone made it" for path in held if path in filled]
@@ -131,15 +133,17 @@ class _Record:
         self.held, self.came, self.fill, self.dropped = held, came, fill, dropped
 
 
-def _restore(source: Source, goal: str, original: Index, record: _Record) -> Plan | None:
-    ours, theirs = CONVENTIONS[goal], source.header.convention
-    names = {table.name: name for name, table in CONVENTIONS.items()}
-    plan = Plan(source.name, names.get(theirs or "", "?"), goal, header=original.header, undone=True)
+def _restore(
+    source: Source, goal: str, original: Index, record: _Record, tables: Mapping[str, Convention]
+) -> Plan | None:
+    theirs = source.header.convention or "?"
+    origin = next((name for name, table in tables.items() if table.name == theirs), theirs)
+    plan = Plan(source.name, origin, goal, header=original.header, undone=True)
     plan.notes.append(f"undoes the conversion recorded in {source.name}")
-    separator = CONVENTIONS[plan.origin].separator if plan.origin != "?" else "/"
+    ours, separator = (tables[name].separator if name in tables else "/" for name in (goal, origin))
     for entry in original.entries():
         if isinstance(entry, TensorInfo):
-            step = _step(entry, record, ours.separator, separator)
+            step = _step(entry, record, ours, separator)
             if step is None and entry.path in record.dropped:
                 continue
             if step is None:

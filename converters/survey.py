@@ -227,9 +227,9 @@ def seen(segments: Segments, convention: Convention) -> tuple[Segments, str]:
     if not segments:
         return (), ""
     *module, name = segments
-    if convention.name == "torch" and (cell := _CELL.fullmatch(name)):
+    if convention.follows == "torch" and (cell := _CELL.fullmatch(name)):
         return (*module, cell[2]), cell[1]
-    if convention.name == "flax.linen" and name.endswith("/kernel/scale") and module:
+    if convention.follows == "linen" and name.endswith("/kernel/scale") and module:
         return (*module[:-1], *name.split("/")[:-2]), "kernel/scale"
     return tuple(module), name
 

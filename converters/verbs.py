@@ -60,7 +60,7 @@ def plan(
 
 def _planned(source: Source, request: Request) -> Plan:
     plain = not request.steered
-    back = undo(source, request.to) if plain and source.header.provenance else None
+    back = undo(source, request.to, request.tables) if plain and source.header.provenance else None
     made = back or make(source, request)
     made.given_header, made.given = source.header, list(source.entries)
     made.template = None if request.template is None else request.template.name

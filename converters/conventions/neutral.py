@@ -231,6 +231,7 @@ class Convention:
         facts: Recorded attribute -> the fact or size it is.
         integers: Whether numbers among the segments are integers.
         kinds: The neutral kinds that its forms are of.
+        follows: Whose way of naming lists, Sequentials and cells it has: `torch`, `linen` or `nnx`.
     """
 
     name: str
@@ -244,6 +245,7 @@ class Convention:
     facts: Mapping[str, str] = field(default_factory=dict)
     integers: bool = False
     kinds: Mapping[str, Kind] = field(default_factory=lambda: KINDS)
+    follows: str = "linen"
 
     @functools.cached_property
     def names(self) -> frozenset[tuple[str, str]]:

@@ -45,6 +45,7 @@ NNX = Convention(
     name="flax.nnx",
     separator="/",
     namespace="flax.nnx.",
+    follows="nnx",
     integers=True,
     forms={
         **_FORMS,

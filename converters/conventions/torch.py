@@ -84,6 +84,7 @@ TORCH = Convention(
     name="torch",
     separator=".",
     namespace="torch.nn.",
+    follows="torch",
     forms={
         "linear": (
             _LINEAR,
