@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from ptformat.paths import Segments
 
-from .survey import Leaf, Survey, Unstacked
+from . import operations as ops
+from .conventions import LINEN, NNX, Convention
+from .operations import Operation
+from .survey import Leaf, Module, Survey, Unstacked, fits
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,52 @@ def found_in(template: Survey, names: Sequence[Segments]) -> list[Unstacked]:
         if len(where) == 1 and axes:
             found.append(Unstacked(where.pop(), axes[0], count, tuple(axes[1:])))
     return found
+
+
+def stacked_alike(source: Survey, template: Survey, renamed: Callable[[Segments], Segments]) -> list[Unstacked]:
+    """Where both trees hold layers stacked on the first axis, as scanned layers of linen and of nnx are.
+
+    Such a layer's tensors have an axis more than any layer has; without that, they are what a layer has. Of torch's no
+    stacks are looked for: a norm over two axes of one size would be taken for one.
+
+    Args:
+        source: The tree whose modules are looked at.
+        template: The tree that must have as many layers in the same place.
+        renamed: From a module path of the source to that in the template.
+    """
+    found: dict[Segments, Unstacked] = {}
+    if not {source.convention.name, template.convention.name} <= {LINEN.name, NNX.name}:
+        return []
+    for path, module in source.modules.items():
+        if any(path[: len(head)] == head for head in found) or _usual(module, source.convention):
+            continue
+        layer = Module(path, {at: replace(leaf, made=_first(leaf)) for at, leaf in module.leaves.items()})
+        if not all(leaf.shape for leaf in module.leaves.values()) or not _usual(layer, source.convention):
+            continue
+        there = bare(renamed(path))
+        for depth in range(1, len(path) + 1):
+            head, below = path[:depth], bare(path[depth:])
+            counts = _counts(source, head)
+            place = there[: len(there) - len(below)]
+            if len(counts) == 1 and None not in counts and counts == _counts(template, place):
+                found[head] = Unstacked(head, 0, *counts)
+                break
+    return list(found.values())
+
+
+def _usual(module: Module, convention: Convention) -> bool:
+    """Whether the leaves are what a layer has, without more axes than that."""
+    return any(not (fit.kind.declared or fit.form.declared) for fit in fits(module, convention))
+
+
+def _first(leaf: Leaf) -> Operation:
+    return ops.index(leaf.made, 0, 0) if leaf.shape and leaf.shape[0] else leaf.made
+
+
+def _counts(tree: Survey, head: Segments) -> set[int | None]:
+    """The sizes of the first axes of all tensors below a module."""
+    below = [leaf for leaf in tree.leaves if head in (leaf.module[: len(head)], bare(leaf.module)[: len(head)])]
+    return {leaf.shape[0] if leaf.shape else None for leaf in below}
 
 
 @functools.lru_cache(100_000)
