@@ -6,6 +6,7 @@ from ptformat import paths
 from ptformat.tree import Alias
 
 from . import by_style, by_template
+from .configuration import configure
 from .content import Source
 from .draft import Draft, Request
 from .infer import convention_of
@@ -47,6 +48,7 @@ def make(source: Source, request: Request) -> Plan:
             f"guess: {source.name} is taken to be in the dialect {draft.dialect}; it may be in {draft.dialect_guess}"
         )
     _tell_doubled(draft)
+    configure(draft.plan, draft.known, draft.survey, draft.table, draft.goal)
     return draft.plan
 
 

@@ -8,7 +8,7 @@ import pytest
 import safetensors.numpy
 from cli_files import arrays, deck_ptf, deck_safetensors, run, snapshot
 
-from ptformat.cli.convert import STYLES
+from ptformat.cli.steering import STYLES
 from ptformat.converters import match
 
 SUMMARY = r"{}  [\d.]+ k?B, {}, \d+\.\d s"
@@ -178,7 +178,8 @@ def test_json(tmp_path: Path) -> None:
     assert (dry.exit_code, dry.stderr) == (0, "")
     said = json.loads(dry.stdout)
     assert said["written"] is None
-    assert [step["perm"] for step in said["plan"]["steps"] if step["target"] == "params.layers_0.kernel"] == [[1, 0]]
+    (kernel,) = [entry for entry in said["plan"]["entries"] if entry["path"] == "params.layers_0.kernel"]
+    assert kernel["made"] == {"op": "permute", "perm": [1, 0], "of": "0.weight"}
     done = json.loads(run("convert", source, target, "--to", "linen", "--json").stdout)
     assert done["plan"] == said["plan"]
     assert done["written"].pop("seconds") >= 0
@@ -192,9 +193,9 @@ def test_the_styles_are_the_converters() -> None:
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["--strict"], "--strict: only with --to linen or --to torch"),
-        (["--kind", "a=linear", "--style", "nested"], "--kind, --style: only with --to linen or --to torch"),
-        (["--rename", "a=b", "--template", "x"], "--rename, --template: only with --to linen or --to torch"),
+        (["--strict"], "--strict: only with --to linen, --to nnx or --to torch"),
+        (["--kind", "a=linear", "--style", "nested"], "--kind, --style: only with --to linen, --to nnx or --to torch"),
+        (["--rename", "a=b", "--template", "x"], "--rename, --template: only with --to linen, --to nnx or --to torch"),
         (["--to", "linen", "--kind", "linear"], "Invalid value for '--kind': 'linear' is not of the form GLOB=KIND"),
         (["--to", "linen", "--rename", "a"], "Invalid value for '--rename': 'a' is not of the form REGEX=NEW"),
         (["--to", "linen", "--rename", "(=b"], "Invalid value for '--rename': '(' is no regular expression: "),

@@ -344,8 +344,10 @@ def test_parts_stand_where_the_keys_around_them_put_them(tmp_path: Path) -> None
 
 
 def test_every_kind_has_a_case() -> None:
-    assert {*KINDS} == {type(case[0]) for case in CASES.values()}
-    assert {kind.name for kind in KINDS.values()} | {"prelu_channels"} == {case[2] for case in CASES.values()} - {None}
+    assert {layer for layer in KINDS if KINDS[layer].name} == {type(case[0]) for case in CASES.values()}
+    assert {kind.name for kind in KINDS.values() if kind.name} | {"prelu_channels"} == {
+        case[2] for case in CASES.values()
+    } - {None}
 
 
 def test_a_subclass_has_its_class_but_no_kind(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from .edit import edit
 from .failures import Failure
 from .info import info
 from .pack import pack, unpack
+from .plan import plan
 from .text import plain
 from .tree import tree
 from .verify import verify
@@ -113,7 +114,7 @@ def commands(context: click.Context) -> None:
         context.exit(USAGE)
 
 
-for verb in (convert, pack, unpack, verify, tree, info, diff, edit):
+for verb in (convert, plan, pack, unpack, verify, tree, info, diff, edit):
     commands.add_command(verb)
 
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .convert import _pairs, _renames
 from .failures import Failure, about, check_source, check_target
 from .pack import written
 from .progress import Progress
 from .shards import max_shard_size
 from .shards import options as shard_options
+from .steering import pairs, renames
 from .text import Stopwatch, Verb, count, file_bytes, plain
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ def _metadata(context: click.Context, option: click.Parameter, given: tuple[str,
 )
 @click.argument("source", metavar="SRC")
 @click.argument("target", metavar="DST")
-@click.option("--rename", metavar="REGEX=NEW", multiple=True, callback=_renames, help="Name whole segments anew.")
+@click.option("--rename", metavar="REGEX=NEW", multiple=True, callback=renames, help="Name whole segments anew.")
 @click.option("--drop", metavar="GLOB", multiple=True, help="Leave these tensors and values out.")
-@click.option("--cast", metavar="GLOB=DTYPE", multiple=True, callback=_pairs, help="Floating types only; rounds.")
+@click.option("--cast", metavar="GLOB=DTYPE", multiple=True, callback=pairs, help="Floating types only; rounds.")
 @click.option("--metadata", metavar="K=V", multiple=True, callback=_metadata, help="Set; K alone removes.")
-@click.option("--tie", metavar="A=B", multiple=True, callback=_pairs, help="Make B an alias of A, if they are equal.")
+@click.option("--tie", metavar="A=B", multiple=True, callback=pairs, help="Make B an alias of A, if they are equal.")
 @click.option("--untie", metavar="PATH", multiple=True, help="Give this path a tensor of its own.")
 @click.option("--compress", is_flag=True, help="Compress a .ptf.")
 @max_shard_size

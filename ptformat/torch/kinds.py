@@ -92,6 +92,7 @@ KINDS: dict[type[nn.Module], Kind] = {
     nn.BatchNorm3d: _BATCH_NORM,
     nn.SyncBatchNorm: _BATCH_NORM,
     nn.PReLU: Kind("prelu", (), {"weight": None}),
+    nn.GELU: Kind(None, ("approximate",), {}),
     nn.MultiheadAttention: _ATTENTION,
     nn.LSTM: _LSTM,
     nn.LSTMCell: _LSTM,
