@@ -410,6 +410,8 @@ class _ByTemplate:
             text = f"{shown} {entry.shape} in the template has no source"
             if near := _nearest(shown, sources):
                 text += f"; nearest: {near} {sources[near].shape}"
+            elif entry.role == "state":
+                text += f": {_class(entry)} is no weight. Give a template with values, or --missing '{shown}=0'"
             draft.problem("missing", entry.path, text)
         for value in draft.survey.values:
             shown = draft.shown(value.path)

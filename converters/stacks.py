@@ -142,8 +142,9 @@ def stacked_alike(source: Survey, template: Survey, renamed: Callable[[Segments]
             head, below = path[:depth], bare(path[depth:])
             counts = _counts(source, head)
             place = there[: len(there) - len(below)]
-            if len(counts) == 1 and None not in counts and counts == _counts(template, place):
-                found[head] = Unstacked(head, 0, *counts)
+            if len(counts) == 1 and -1 not in counts and counts == _counts(template, place):
+                (count,) = counts
+                found[head] = Unstacked(head, 0, count)
                 break
     return list(found.values())
 
@@ -157,10 +158,10 @@ def _first(leaf: Leaf) -> Operation:
     return ops.index(leaf.made, 0, 0) if leaf.shape and leaf.shape[0] else leaf.made
 
 
-def _counts(tree: Survey, head: Segments) -> set[int | None]:
-    """The sizes of the first axes of all tensors below a module."""
+def _counts(tree: Survey, head: Segments) -> set[int]:
+    """The sizes of the first axes of all tensors below a module; -1 for a tensor without one."""
     below = [leaf for leaf in tree.leaves if head in (leaf.module[: len(head)], bare(leaf.module)[: len(head)])]
-    return {leaf.shape[0] if leaf.shape else None for leaf in below}
+    return {leaf.shape[0] if leaf.shape else -1 for leaf in below}
 
 
 @functools.lru_cache(100_000)

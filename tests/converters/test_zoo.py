@@ -78,7 +78,7 @@ class Net:
 
     @functools.cached_property
     def missing(self):
-        """What an abstract template cannot tell: the keys of dropout, of which torch has none."""
+        """What an abstract template cannot tell: the keys of random numbers, of which torch has none."""
         keys = self.side == "nnx" and any("rngs" in path for path in flat(nnx.state(self.live)))
         return {"missing": [("*rngs/key", "0")]} if keys else {}
 
@@ -228,6 +228,18 @@ def test_a_template_of_shapes_gives_the_same(name, side):
     case = net(name, side)
     found = torch_to_flax(case.torch, template=case.abstract, **case.rules, **case.missing)
     assert flat(found) == flat(case.converted)
+
+
+def test_random_keys_are_no_weights():
+    """A live module keeps its own; one of shapes has none, and what to say is told."""
+    case = net("gru_classifier", "nnx")
+    with pytest.raises(ConversionError) as caught:
+        torch_to_flax(case.torch, template=case.abstract, **case.rules)
+    assert [problem.text for problem in caught.value.problems] == [
+        "gru/rngs/key (2,) in the template has no source: a flax.nnx.RngKey is no weight. Give a template with "
+        "values, or --missing 'gru/rngs/key=0'"
+    ]
+    assert case.missing
 
 
 @pytest.mark.parametrize("side", SIDES)
