@@ -392,3 +392,24 @@ def test_no_file_is_written_when_the_template_does_not_fit(tmp_path: Path) -> No
     with pytest.raises(ConversionError):
         convert(tmp_path / "a.ptf", tmp_path / "x.msgpack", to="linen", template=tmp_path / "t.ptf")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ptf", "t.ptf"]
+
+
+RECURRENT: dict[str, dict[str, tuple[int, ...]]] = {
+    "linen": {
+        **{f"params/rnn/cell/i{gate}/kernel": (3, 2) for gate in "ifgo"},
+        **{f"params/rnn/cell/h{gate}/kernel": (2, 2) for gate in "ifgo"},
+        **{f"params/rnn/cell/h{gate}/bias": (2,) for gate in "ifgo"},
+    },
+    "nnx": {"rnn/cell/dense_i/kernel": (3, 8), "rnn/cell/dense_h/kernel": (2, 8), "rnn/cell/dense_h/bias": (8,)},
+}
+
+
+@pytest.mark.parametrize("to", RECURRENT)
+def test_a_recurrent_layer_called_rnn(to: str) -> None:
+    """In Flax it is also what its class calls what it holds, such as `forward_rnn`."""
+    shapes = {"rnn.weight_ih_l0": (8, 3), "rnn.weight_hh_l0": (8, 2), "rnn.bias_ih_l0": (8,), "rnn.bias_hh_l0": (8,)}
+    template = source(RECURRENT[to], convention=f"flax.{to}")
+    made = plan(source(shapes, convention="torch"), to=to, template=template, strict=True)
+    assert {step.shown_target: step.target.shape for step in made.steps.values()} == RECURRENT[to]
+    back = plan(template, to="torch", template=source(shapes, convention="torch"), strict=True)
+    assert {step.shown_target: step.target.shape for step in back.steps.values()} == shapes
