@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import importlib
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from flax import nnx
 
 import ptformat.flax
 import ptformat.torch
-from ptformat.converters import ConversionError, convert, flax_to_torch, plan, torch_to_flax
+from ptformat.converters import ConversionError, convert, flax_to_torch, load_into, plan, torch_to_flax
 from ptformat.converters.objects import source_of
 from ptformat.tree import Alias
 
@@ -256,6 +257,29 @@ def test_nothing_is_guessed_of_a_live_module(name, side):
     case = net(name, side)
     made = plan(source_of(case.torch), to=side, template=source_of(case.live), strict=True, **case.rules)
     assert [step.shown_target for step in made.guesses] == []
+
+
+SHARED = {
+    "two_tower": ("query_encoder", "document_encoder"),
+    "t5": ("shared", "encoder.embed_tokens", "decoder.embed_tokens"),
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_live_models_are_filled_and_what_they_share_stays_shared(name):
+    linen, case = net(name, "linen"), net(name, "nnx")
+    module = nnx.merge(*nnx.split(case.live))
+    assert load_into(module, case.torch, **case.rules) is module
+    assert flat(nnx.state(module)) == flat(nnx.state(case.filled))
+    first, *others = (operator.attrgetter(path)(module) for path in SHARED[name])
+    assert all(other is first for other in others)
+    assert len(jax.tree.leaves(nnx.state(module))) < len(jax.tree.leaves(case.converted))
+
+    again = case.module.torch_net()
+    load_into(again, module, **case.rules)
+    assert bits(again.state_dict()) == bits(case.torch.state_dict())
+    assert ties(again.state_dict()) == ties(case.torch.state_dict())
+    assert flat(load_into(linen.live, again, **linen.rules)) == flat(linen.converted)
 
 
 @pytest.mark.parametrize("name", [name for name in NETS if name != "lora"])  # linen's is three layers, nnx's one
