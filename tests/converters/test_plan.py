@@ -108,7 +108,10 @@ def test_the_deck_from_linen() -> None:
 def test_a_guess_is_told_in_the_table_and_counted() -> None:
     made = plan(torch_tree({"x.weight": (4, 2), "norm.weight": (4,)}), to="linen")
     assert made.text().splitlines()[1].endswith("guess: linear: weight (4, 2); it may be embedding")
-    assert made.report() == ["all 2 steps are exact; 1 of them rests on a guess"]
+    assert made.report() == [
+        "set       eps of norms is not in the file: torch's default is 1e-05, Flax's 1e-06",
+        "all 2 steps are exact; 1 of them rests on a guess",
+    ]
     assert plan(torch_tree({"x.weight": (4, 2)}), to="linen").report() == ["the step is exact; it rests on a guess"]
     assert [step.shown_source for step in made.guesses] == ["x.weight"]
 
