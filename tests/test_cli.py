@@ -19,7 +19,7 @@ import ptformat
 from ptformat.cli import commands
 from ptformat.cli.text import columns, count, plain, size
 
-VERBS = ["convert", "diff", "edit", "info", "pack", "tree", "unpack", "verify"]
+VERBS = ["convert", "diff", "edit", "info", "pack", "plan", "tree", "unpack", "verify"]
 
 
 def test_the_verbs() -> None:
@@ -66,7 +66,7 @@ def test_without_a_verb_the_help_and_exit_2() -> None:
 @pytest.mark.parametrize(
     ("args", "line"),
     [
-        (["paint"], "No such command 'paint'. Try 'ptformat --help'"),
+        (["colour"], "No such command 'colour'. Try 'ptformat --help'"),
         (["tree"], "tree: Missing argument 'FILE'. Try 'ptformat tree --help'"),
         (["verify"], "verify: Missing argument 'FILE...'. Try 'ptformat verify --help'"),
         (["tree", "a", "b"], "tree: Got unexpected extra argument (b). Try 'ptformat tree --help'"),
@@ -74,7 +74,8 @@ def test_without_a_verb_the_help_and_exit_2() -> None:
         (["unpack", "a", "b", "--raw"], "unpack: No such option '--raw'. Try 'ptformat unpack --help'"),
         (
             ["convert", "a", "b.ptf", "--to", "keras"],
-            "convert: Invalid value for '--to': 'keras' is not one of 'linen', 'torch'. Try 'ptformat convert --help'",
+            "convert: Invalid value for '--to': 'keras' is not one of 'linen', 'nnx', 'torch'. "
+            "Try 'ptformat convert --help'",
         ),
     ],
 )
@@ -84,6 +85,7 @@ def test_wrong_usage_is_one_line_and_exit_2(args: list[str], line: str) -> None:
     # click ends such a line with a guess at what was meant in some versions
     assert result.stderr.splitlines()[0].replace(" Did you mean", "") == f"ptformat: {line}"
     assert result.stderr.count("\n") == 1
+    assert "?." not in run("pla").stderr
 
 
 def test_a_bug_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

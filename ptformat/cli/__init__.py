@@ -52,9 +52,8 @@ class Commands(click.Group):
         except click.UsageError as error:
             verb = error.ctx.command_path.partition(" ")[2] if error.ctx else ""
             what = error.format_message().strip().rstrip(".")
-            code = _say(
-                USAGE, f"{verb + ': ' if verb else ''}{what}. Try 'ptformat {verb + ' ' if verb else ''}--help'"
-            )
+            what += "" if what.endswith("?") else "."  # click may guess at what was meant
+            code = _say(USAGE, f"{verb + ': ' if verb else ''}{what} Try 'ptformat {verb + ' ' if verb else ''}--help'")
         except Failure as error:
             code = _say(FAILED, *error.lines)
         except FormatError as error:
