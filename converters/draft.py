@@ -30,7 +30,7 @@ from .rules import Rules, load
 from .stacks import Stack, stacked_in
 from .survey import Leaf, Module, Survey, assemblies, fits, survey
 
-_DIALECT = "dialect"  # where a file's metadata say which dialect of its family's its values are in
+_DIALECT = "dialect"  # the key of metadata in files whose header has no place for it
 
 
 ABSENT = "the source has none"
@@ -192,7 +192,12 @@ class Draft:
         if self.dialect is None:
             return asked
         there = there or next(iter(family.dialects))
-        self.plan.header.metadata[_DIALECT] = there
+        sink = self.request.sink
+        if sink is None or sink.records:
+            self.plan.header.metadata.pop(_DIALECT, None)
+            self.plan.header.dialect = there
+        else:
+            self.plan.header.metadata[_DIALECT] = there
         if self.dialect != there:
             for name, back in ((self.dialect, False), (there, True)):
                 asked += [Rule(*pair, who=f"dialect {name}", back=back) for pair in family.dialects.get(name, ())]
@@ -210,7 +215,9 @@ class Draft:
 
     def _one_dialect(self, source: Source, given: str | None, option: str) -> str | None:
         """The dialect that is recorded or given; a problem where these are two."""
-        recorded = source.header.metadata.get(_DIALECT) if self.request.family.dialects else None
+        recorded = source.header.dialect or source.header.metadata.get(_DIALECT)
+        if not self.request.family.dialects:
+            recorded = None
         if given is not None and recorded is not None and given != recorded:
             text = f"{source.name} is recorded in the dialect {recorded!r}, but {option} says {given!r}"
             self.problem("contradiction", source.name, text)
@@ -505,4 +512,4 @@ def contributing(made: Operation, held: Mapping[Slot, Leaf]) -> list[Leaf]:
 def _header(header: Header, goal: Convention) -> Header:
     """The target's header; `format` is safetensors' word for whose names a file has, and no longer true."""
     metadata = {key: value for key, value in header.metadata.items() if key != "format"}
-    return Header(convention=goal.name, metadata=metadata)
+    return Header(convention=goal.name, dialect=header.dialect, metadata=metadata)
