@@ -49,12 +49,20 @@ class _ByStyle:
             *((*leaf.module, leaf.name) for leaf in draft.survey.loose if not self.aside(leaf)),
         ]
         self.numbered = numbered_root(tops, draft.table.follows)
+        self.numbered = self.numbered and not self.listed()
         self.sequences = {path for path, node in draft.survey.nodes.items() if node.class_ in _SEQUENTIAL}
         if self.numbered:
             self.sequences.add(())
         self.cells: set[Segments] = set()
         self.counts: Counter[tuple[Segments, str]] = Counter()
         self.lists: Counter[Segments] = Counter()
+
+    def listed(self) -> bool:
+        """Whether nnx's `layers` at the root are a list by that name: a user says so, or the class is no Sequential."""
+        root = self.draft.survey.nodes.get(())
+        known = root is not None and root.class_ not in (None, "flax.nnx.State", *_SEQUENTIAL)
+        said = any(path == "layers" for path, _ in self.draft.request.unstacks)
+        return self.draft.table.integers and (known or said)
 
     def aside(self, leaf: Leaf) -> bool:
         """Whether a leaf of no kind is kept aside, or was."""

@@ -45,7 +45,7 @@ class _ByTemplate:
         self.doubtful: list[Unstacked] = []  # stacks that may run along another axis
         self.by_order: dict[Segments, Segments] = {}
         self.missing_used: set[str] = set()
-        self.unpaired: tuple[list[Leaf], list[Leaf]] = [], []  # biases of the modules without a partner, on either side
+        self.unpaired: tuple[list[Leaf], list[Leaf]] = [], []  # leaves of modules without a partner, on either side
 
     def run(self) -> None:
         draft = self.draft
@@ -55,8 +55,8 @@ class _ByTemplate:
         pairs = self.paired()
         given = {*pairs.values()}
         self.unpaired = (
-            _biases(draft.survey, pairs, self.accounted),
-            _biases(self.there, given, self.filled),
+            _lone(draft.survey, pairs, self.accounted),
+            _lone(self.there, given, self.filled),
         )
         modules = [(draft.survey.modules[mine_], self.there.modules[theirs_]) for mine_, theirs_ in pairs.items()]
         draft.show_forms(modules)
@@ -203,14 +203,20 @@ class _ByTemplate:
         theirs = {(*leaf.module, leaf.name): leaf for leaf in [*self.there.loose, *places]}
         matching = match(mine, theirs)
         self.report_ambiguous(matching.ambiguous)
-        decision = Decision(None, "of no kind, as it is")
         for left, right in matching.pairs.items():
             leaf = mine[left]
+            decision = Decision(None, "of no kind, as it is", self.kind_of(leaf) if leaf in lone else "")
             if what := self.draft.ruleless(leaf):
                 text = f"{self.draft.of(leaf)} belongs to {what}: there is no rule for it"
                 self.draft.problem("unsupported", leaf.path, text)
             self.accounted.add(leaf.path)
             self.into([leaf], leaf.made, theirs[right], None, decision)
+
+    def kind_of(self, leaf: Leaf) -> str:
+        """The kind that a tensor of several axes would be of, had its module a partner; empty where there is none."""
+        module = self.draft.survey.modules[leaf.module]
+        found = fits(module, self.draft.table) if len(leaf.shape) > 1 else []
+        return found[0].kind.name if found else ""
 
     def into(self, leaves: list[Leaf], made: Operation, there: Leaf, slot: Slot | None, decision: Decision) -> None:
         """What is made of some leaves into its place in the template, if shape and type fit."""
@@ -462,13 +468,16 @@ class _ByTemplate:
             entries.insert(place + 1, alias)
 
 
-def _biases(tree: Survey, paired: Collection[Segments], done: Collection[str]) -> list[Leaf]:
-    """Biases without a partner: all that is left of a head whose weight is the embedding's, where no ties are held."""
+def _lone(tree: Survey, paired: Collection[Segments], done: Collection[str]) -> list[Leaf]:
+    """What the modules without a partner hold.
+
+    A user's own tensor that is called as a kind's is (`scale`), or the bias of a head whose weight is the embedding's.
+    """
     return [
         leaf
         for path, module in tree.modules.items()
-        for (_, name), leaf in module.leaves.items()
-        if path not in paired and name == "bias" and leaf.path not in done
+        for leaf in module.leaves.values()
+        if path not in paired and leaf.path not in done
     ]
 
 

@@ -441,7 +441,7 @@ class Draft:
             return
         choice = decision.choice
         essential = choice and slot and set(slot.holds).intersection(choice.fit.kind.essential)
-        guess = decision.guess if essential else ""
+        guess = decision.guess if essential or choice is None else ""
         self.made[target.path] = Step(target, made, decision.evidence, shown, shown_source, axes, guess)
         inner, _ = split(made)
         self.sharing.setdefault(inner, target.path)
