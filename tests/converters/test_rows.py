@@ -118,6 +118,17 @@ def test_by_style(name: str, to: str, tmp_path: Path) -> None:
     close(row, flax_out(row, to, tree), expected)
 
 
+@pytest.mark.parametrize("name", ROWS)
+def test_a_bare_state_dict_with_what_a_user_says(name: str) -> None:
+    """Without classes, kinds that names and shapes leave open are said, and nothing is a guess then."""
+    row = ROWS[name]
+    to = "linen" if row.linen else "nnx"
+    net = converted(name, to)[0]
+    options = {**row.options, "kinds": (*row.kinds, *row.options.get("kinds", ()))}
+    found = torch_to_flax(dict(net.state_dict()), to=to, strict=True, **options)
+    check_equal(found, torch_to_flax(net, to=to, **row.options))
+
+
 @pytest.mark.parametrize(("name", "to"), [case for case in CASES if ROWS[case[0]].own])
 def test_from_flax_to_torch_and_back(name: str, to: str) -> None:
     """Whatever flax's own leaves are."""

@@ -26,6 +26,7 @@ from rows import (
 )
 from torch.nn.utils import parametrizations
 
+import ptformat.flax
 import ptformat.torch
 from ptformat.converters import ConversionError, convert, flax_to_torch, plan, torch_to_flax
 from ptformat.converters.objects import source_of
@@ -153,6 +154,32 @@ class TestGRU:
             net.m.bias_hh_l0[12] = 1e-30
         ((kind, text),) = problems(net, "nnx")
         assert (kind, text.endswith("but 1 of its 5 elements are not 0")) == ("lossy", True)
+
+    @pytest.mark.parametrize("zero", [True, False])
+    def test_from_linen(self, zero: bool, tmp_path: Path) -> None:
+        """linen's cell has the place: what stands there decides whether nnx's can have it."""
+        variables = torch_to_flax(self.net(zero))
+        ptformat.flax.save_file(variables, tmp_path / "a.ptf")
+        options = {"to": "nnx", "template": source_of(self.template()), "durable": False}
+        if not zero:
+            with pytest.raises(ConversionError) as caught:
+                convert(tmp_path / "a.ptf", tmp_path / "b.ptf", **options)
+            assert [problem.kind for problem in caught.value.problems] == ["lossy"]
+            assert not (tmp_path / "b.ptf").exists()
+            return
+        convert(tmp_path / "a.ptf", tmp_path / "b.ptf", **options)
+        template = self.template()
+        found = np.asarray(
+            ptformat.flax.load_model(template, tmp_path / "b.ptf", rng_state="keep").m(jnp.asarray(self.inputs))
+        )
+        expected = nn.RNN(nn.GRUCell(5)).apply({"params": variables["params"]["m"]}, jnp.asarray(self.inputs))
+        assert np.abs(found - np.asarray(expected)).max() <= 8e-7
+        template = {"params": jax.tree.map(jnp.zeros_like, variables["params"])}
+        convert(tmp_path / "b.ptf", tmp_path / "c.ptf", to="linen", template=source_of(template), durable=False)
+        back = leaves(ptformat.flax.load_file(tmp_path / "c.ptf"))
+        assert {path: leaf.tobytes() for path, leaf in leaves(variables).items()} == {
+            path: leaf.tobytes() for path, leaf in back.items()
+        }
 
 
 SPECTRAL = {
