@@ -38,7 +38,7 @@ Written by `make kinds` from the tables in the code and from measurements; a tes
 A **kind** is what a module is, whatever the framework. In the columns of the frameworks stand the classes that are
 recognised, or the names of the tensors where the kind has no class of its own. A word after a colon is a **form**:
 another way to keep the same kind, which is asked for as in `attention:qkv(heads=12)`; without a class it is only taken
-when asked for.
+when asked for. [The specification](../spec/conventions-1.0.md) has the parameters of each kind and their axes.
 
 | class | what the conversion does |
 |---|---|

@@ -1,4 +1,4 @@
-"""docs/api.md against the code: every public name in its table, every kind of file with the types it refuses."""
+"""The tables of docs/ against the code: public names, kinds of files with the types they refuse, rules, problems."""
 
 from __future__ import annotations
 
@@ -11,17 +11,27 @@ import pytest
 
 import ptformat
 from ptformat import dtypes
-from ptformat.converters import copy
+from ptformat.cli.plan import plan as verb
+from ptformat.converters import Steering, copy
+from ptformat.converters.applied import OPERATIONS
 from ptformat.converters.files import KINDS
+from ptformat.converters.rules import families
 
-TEXT = (Path(__file__).parent.parent / "docs" / "api.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+CONVERTING = (ROOT / "docs" / "converting.md").read_text(encoding="utf-8")
 
 
-def rows(heading: str) -> list[list[str]]:
-    """The cells of the table beneath a heading, without its head."""
-    section = TEXT.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    lines = [line for line in section.split("\n") if line.startswith("|")]
+def rows(heading: str, text: str = TEXT, head: str = "") -> list[list[str]]:
+    """The cells of the table beneath a heading, of that whose head begins so, without its head."""
+    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    lines = section[section.index(f"\n| {head}") + 1 :].split("\n\n")[0].strip().split("\n")
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def words(cell: str) -> list[str]:
+    """What stands in backticks."""
+    return re.findall(r"`([^`]*)`", cell)
 
 
 @pytest.mark.parametrize("module", ["ptformat", "ptformat.torch", "ptformat.flax", "ptformat.converters"])
@@ -66,3 +76,27 @@ def test_a_kind_of_file_keeps_every_bit_or_refuses_the_type(kind, tmp_path: Path
         assert found.tobytes() == array.tobytes(), row.name
     assert refused == [row.name for row in dtypes.TABLE if row.name in kinds()[kind.name][4].split(", ")]
     assert sorted(refused) == sorted(filter(None, kinds()[kind.name][4].split(", ")))
+
+
+def test_every_rule_has_its_row_and_its_flag() -> None:
+    table = rows("With rules", CONVERTING, "Option")
+    assert sorted(name for row in table for name in words(row[0])) == sorted(Steering.__annotations__)
+    flags = {flag: param.name for param in verb.params for flag in param.opts}
+    for row in table:
+        assert [flags[flag].rstrip("s") for flag in words(row[1])] == [name.rstrip("s") for name in words(row[0])]
+
+
+def test_every_operation_has_its_row() -> None:
+    table = rows("With rules", CONVERTING, "Operation")
+    assert sorted(word.partition("(")[0] for row in table for word in words(row[0])) == sorted(OPERATIONS)
+
+
+def test_every_family_is_named() -> None:
+    sentence = CONVERTING.split("The library has ")[1].split(";")[0]
+    assert words(sentence) == families()
+
+
+def test_every_kind_of_problem_is_explained() -> None:
+    sources = (path.read_text(encoding="utf-8") for path in (ROOT / "converters").rglob("*.py"))
+    raised = {kind for text in sources for kind in re.findall(r'[Pp]roblem\(\s*"([a-z]+)"', text)}
+    assert {words(row[0])[0] for row in rows("What the errors mean", CONVERTING, "Kind")} == raised

@@ -24,7 +24,7 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"# (\w+\.\w+)\n")
 SECONDS = re.compile(r"\b\d+\.\d s\b")
-APART = re.compile(r"\b\d(\.\d)?e-\d\d\b")  # how far outputs are apart, on this machine
+APART = re.compile(r"\b\d(\.\d)?e-\d\d\b *")  # how far outputs are apart, on this machine
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
