@@ -42,7 +42,7 @@ class _ByTemplate:
         self.tied: dict[str, tuple[Leaf, Operation]] = {}  # the template's alias -> what the source has there
         self.decided: dict[str, tuple[Decision, list[Leaf], Slot | None]] = {}  # likewise, and why
         self.layers: dict[str, dict[Operation, tuple[Operation, Decision, list[Leaf]]]] = {}  # stacked in a tensor
-        self.doubtful: list[Unstacked] = []  # stacks that may run along another axis
+        self.doubtful: tuple[list[Unstacked], list[Unstacked]] = [], []  # stacks that may run along another axis
         self.by_order: dict[Segments, Segments] = {}
         self.missing_used: set[str] = set()
         self.unpaired: tuple[list[Leaf], list[Leaf]] = [], []  # leaves of modules without a partner, on either side
@@ -87,7 +87,7 @@ class _ByTemplate:
             if not new:
                 return
             rules += new
-            self.doubtful += [rule for rule in new if rule.also]
+            self.doubtful[tree is self.there].extend(rule for rule in new if rule.also)
             self.resurvey(tree, entries, rules)
 
     def resurvey(self, tree: Survey, entries: Sequence[Entry], rules: Sequence[Unstacked]) -> None:
@@ -223,6 +223,8 @@ class _ByTemplate:
         draft = self.draft
         leaf = leaves[0] if leaves else there
         self.filled.add(there.path)
+        doubt = next(filter(None, (_doubt(each, self.doubtful[0]) for each in leaves)), "")
+        decision = replace(decision, guess=decision.guess or doubt)
         made = draft.cast(there.path, made)
         shown = draft.shown_goal(there.path)
         if made.shape != there.shape:
@@ -233,7 +235,9 @@ class _ByTemplate:
             text = f"{draft.of(leaf)} is {made.dtype} → {shown} is {there.dtype} in the template; nothing is cast"
             draft.problem("dtype", leaf.path, f"{text} without --cast '{shown}={there.dtype}'")
         if not isinstance(there.made, Given) and not isinstance(there.entry, Alias):
-            self.layers.setdefault(there.path, {})[there.made] = made, decision, leaves
+            guess = draft.guess(decision, slot) or _doubt(there, self.doubtful[1])
+            told = Decision(None, decision.evidence, guess, None, decision.kinds)
+            self.layers.setdefault(there.path, {})[there.made] = made, told, leaves
             return
         if isinstance(there.entry, Alias):
             self.tied[there.path] = leaf, made
@@ -276,10 +280,7 @@ class _ByTemplate:
                 self.draft.problem("missing", path, text)
                 continue
             if made.shape == entry.shape:
-                _, decision, leaves = next(iter(layers.values()))
-                axes = [axis for rule in self.doubtful for axis in rule.also if rule.count in made.shape]
-                if axes and not decision.guess:
-                    decision = replace(decision, guess=f"stacked on axis {axes[0]}")
+                _, decision, leaves = max(layers.values(), key=lambda layer: bool(layer[1].guess))
                 self.step(entry, made, decision, leaves, None)
 
     def fill_tied(self) -> None:
@@ -481,6 +482,12 @@ def _lone(tree: Survey, paired: Collection[Segments], done: Collection[str]) -> 
     ]
 
 
+def _doubt(leaf: Leaf, rules: Iterable[Unstacked]) -> str:
+    """What else a layer that is taken from a stack may be: one of another axis as long; empty where none is."""
+    taken = (rule for rule in rules if leaf.module[: len(rule.path)] == rule.path)
+    return next((f"stacked on axis {rule.also[0]}" for rule in taken), "")
+
+
 def _simple(tree: Survey, kinds: set[str]) -> list[tuple[Module, Fit]]:
     """Modules whose tensors are all their own, as those of some kinds that they fit."""
     return [
@@ -496,6 +503,9 @@ def _gathered(whole: Operation, filled: dict[Operation, Operation], missing: lis
     if whole in filled:
         return filled[whole]
     axes = {axis for place in filled for axis in _path_to(place, whole)}
+    if not axes:  # of a stack of one layer, the layer is the tensor with an axis less
+        ones = [axis for axis, size in enumerate(whole.shape) if size == 1]
+        axes = {axis for axis in ones[:1] if _leads(ops.index(whole, axis, 0), filled)}
     if not axes:
         missing.append(described(whole) or "all of it")
         return None
@@ -504,6 +514,11 @@ def _gathered(whole: Operation, filled: dict[Operation, Operation], missing: lis
     return (
         None if any(layer is None for layer in layers) else ops.stack([one for one in layers if one is not None], axis)
     )
+
+
+def _leads(whole: Operation, filled: Iterable[Operation]) -> bool:
+    """Whether some layers are taken from a tensor, or are all of it."""
+    return any(place == whole or _path_to(place, whole) for place in filled)
 
 
 def _path_to(place: Operation, whole: Operation) -> list[int]:

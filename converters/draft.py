@@ -439,12 +439,16 @@ class Draft:
             both = f"{self.made[target.path].shown_source} and {shown_source}"
             self.problem("ambiguous", given[0].path if given else "", f"{both} both become {shown}")
             return
-        choice = decision.choice
-        essential = choice and slot and set(slot.holds).intersection(choice.fit.kind.essential)
-        guess = decision.guess if essential or choice is None else ""
+        guess = self.guess(decision, slot)
         self.made[target.path] = Step(target, made, decision.evidence, shown, shown_source, axes, guess)
         inner, _ = split(made)
         self.sharing.setdefault(inner, target.path)
+
+    def guess(self, decision: Decision, slot: Slot | None) -> str:
+        """What else a tensor's module might be, where that would change the tensor; a bias is one in all its kinds."""
+        choice = decision.choice
+        essential = choice and slot and set(slot.holds).intersection(choice.fit.kind.essential)
+        return decision.guess if essential or choice is None else ""
 
     def fill(self, target: TensorInfo, value: int | float, why: str = ABSENT) -> None:
         """Note a target tensor that has no source and gets a value."""

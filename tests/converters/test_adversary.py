@@ -1,0 +1,55 @@
+"""What a conversion must tell as a guess or refuse, in cases that invite a wrong one."""
+
+import numpy as np
+import pytest
+
+from ptformat.converters import ConversionError, plan
+from ptformat.converters.objects import source_of
+
+
+def source(convention, **shapes):
+    """Arrays of float32 by path, `/` between segments where the framework nests."""
+    tree = {}
+    for path, shape in shapes.items():
+        inner = tree
+        *above, last = [path] if convention == "torch" else path.split("/")
+        for segment in above:
+            inner = inner.setdefault(segment, {})
+        inner[last] = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    return source_of(tree, convention=convention)
+
+
+def layers(name, shape, count=3):
+    return source("torch", **{f"layers.{i}.{name}": shape for i in range(count)})
+
+
+def test_axis_of_a_stack_that_another_axis_may_be_is_a_guess():
+    template = source("linen", **{"params/layers/lin/kernel": (3, 3, 4)})
+    made = plan(layers("lin.weight", (4, 3)), to="linen", template=template)
+    assert [step.guess for step in made.steps.values()] == ["stacked on axis 1"]
+    with pytest.raises(ConversionError, match="stacked on axis 1"):
+        plan(layers("lin.weight", (4, 3)), to="linen", template=template, strict=True)
+    back = plan(template, to="torch", template=layers("lin.weight", (4, 3)))
+    assert {step.guess for step in back.steps.values()} == {"stacked on axis 1"}
+
+
+def test_axis_of_a_stack_that_one_axis_alone_can_be_is_no_guess():
+    template = source("linen", **{"params/layers/lin/kernel": (3, 5, 4), "params/layers/lin/bias": (3, 4)})
+    lists = {f"layers.{i}.lin.{name}": shape for i in range(3) for name, shape in (("weight", (4, 5)), ("bias", (4,)))}
+    assert not plan(source("torch", **lists), to="linen", template=template, strict=True).guesses
+    assert not plan(template, to="torch", template=source("torch", **lists), strict=True).guesses
+
+
+def test_guess_of_layers_stays_one_where_a_template_stacks_them():
+    template = source("linen", **{"params/layers/conv/kernel": (2, 3, 5, 5)})
+    made = plan(layers("conv.weight", (5, 5, 3), count=2), to="linen", template=template)
+    assert [step.guess for step in made.steps.values()] == ["conv_transpose"]
+
+
+def test_stack_of_one_layer():
+    template = source("linen", **{"params/layers/lin/kernel": (1, 5, 4)})
+    made = plan(layers("lin.weight", (4, 5), count=1), to="linen", template=template)
+    (step,) = made.steps.values()
+    assert (step.target.shape, step.guess) == ((1, 5, 4), "")
+    back = plan(template, to="torch", template=layers("lin.weight", (4, 5), count=1))
+    assert [step.target.shape for step in back.steps.values()] == [(4, 5)]
