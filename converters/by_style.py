@@ -67,7 +67,9 @@ class _ByStyle:
     def aside(self, leaf: Leaf) -> bool:
         """Whether a leaf of no kind is kept aside, or was."""
         if self.to_torch:
-            return leaf.collection == ASIDE or (leaf.collection == "" and leaf.module[:1] == (ASIDE,))
+            # In nnx, which has no collections, a module of that name may have parameters of its own.
+            own = leaf.entry.role == "parameter" or leaf.module[:1] != (ASIDE,)
+            return leaf.collection == ASIDE or (leaf.collection == "" and not own)
         return _is_buffer(leaf) and _class_of(leaf) is None
 
     def run(self) -> None:
@@ -205,7 +207,7 @@ class _ByStyle:
         made = draft.cast(path, made)
         info = draft.info(path, made, leaves, slot)
         if self.to_nnx:
-            info = _variable(info, slot, leaves)
+            info = _variable(info, slot, leaves, bool(leaves) and slot is None and self.aside(leaves[0]))
         draft.step(info, made, decision, slot, source_axes(made, leaves, decision))
 
     def stacked(self, path: str) -> tuple[str, int | None, int] | None:
@@ -348,11 +350,11 @@ def source_axes(made: Operation, leaves: list[Leaf], decision: Decision) -> tupl
     return named_axes(slot, len(leaves[0].shape)) if slot and plain else None
 
 
-def _variable(info: TensorInfo, slot: Slot | None, leaves: list[Leaf]) -> TensorInfo:
-    """A tensor as nnx keeps it: in a Variable of that class."""
+def _variable(info: TensorInfo, slot: Slot | None, leaves: list[Leaf], aside: bool) -> TensorInfo:
+    """A tensor as nnx keeps it: in a Variable of that class; what stands aside is nothing that is trained."""
     if slot is not None and not slot.variable:
         return info
-    name = slot.variable if slot is not None else "Param"
+    name = slot.variable if slot is not None else "BatchStat" if aside else "Param"
     own = _class_of(leaves[0]) if leaves and slot is None else None
     return replace(info, class_=own or f"flax.nnx.{name}", role="buffer" if name == "BatchStat" else "parameter")
 

@@ -14,6 +14,7 @@ from . import operations as ops
 from .conventions import Convention, Form, Kind, Sizes, Slot
 from .layout import sizes_of
 from .operations import Given, Operation
+from .problems import ConversionError, Problem
 
 _REMEMBERED = 10_000  # modules of different names or shapes
 # torch's recurrent layers keep the cells of all layers and directions side by side.
@@ -169,6 +170,7 @@ def survey(entries: Sequence[Entry], convention: Convention, stacked: Sequence[U
         stacked: Where layers are stacked; each gets a path of its own.
 
     Raises:
+        ConversionError: `ambiguous`, where two tensors would be the same one of a module.
         ValueError: Where tensors are not stacked as said.
     """
     tensors = {entry.path: entry for entry in entries if isinstance(entry, TensorInfo)}
@@ -199,7 +201,9 @@ def survey(entries: Sequence[Entry], convention: Convention, stacked: Sequence[U
     for leaf in found.leaves:
         if (leaf.collection, leaf.name) in convention.names:
             inner = found.modules.setdefault(leaf.module, Module(leaf.module))
-            inner.leaves[leaf.collection, leaf.name] = leaf
+            other = inner.leaves.setdefault((leaf.collection, leaf.name), leaf)
+            if other is not leaf:
+                raise _twice(other, leaf, convention)
         else:
             found.loose.append(leaf)
     for path, inner in list(found.modules.items()):
@@ -207,6 +211,14 @@ def survey(entries: Sequence[Entry], convention: Convention, stacked: Sequence[U
         if ({name for _, name in inner.leaves} == {"bias"} and not fits(inner, convention)) or _ruleless(inner):
             found.loose += found.modules.pop(path).leaves.values()  # a bias of the user's own, the weights of a loss
     return found
+
+
+def _twice(one: Leaf, other: Leaf, convention: Convention) -> ConversionError:
+    """Two tensors that would be one of a module: of a recurrent layer and of its submodule `l0`, say."""
+    both = [convention.separator.join(paths.parse(leaf.path)) for leaf in (one, other)]
+    where = convention.separator.join(one.module) or "the root"
+    text = f"{both[0]} and {both[1]} are both {one.name} of {where}. Try --drop '{both[1]}'"
+    return ConversionError([Problem("ambiguous", other.path, text)])
 
 
 def _ruleless(module: Module) -> bool:

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
+from flax import nnx
 
-from ptformat.converters import ConversionError, plan
+from ptformat.converters import ConversionError, flax_to_torch, plan, torch_to_flax
 from ptformat.converters.objects import source_of
 
 
@@ -53,3 +55,32 @@ def test_stack_of_one_layer():
     assert (step.target.shape, step.guess) == ((1, 5, 4), "")
     back = plan(template, to="torch", template=layers("lin.weight", (4, 5), count=1))
     assert [step.target.shape for step in back.steps.values()] == [(4, 5)]
+
+
+def test_cell_of_a_recurrent_layer_and_of_a_submodule_called_as_it_are_not_mixed_up():
+    cells = {"weight_ih": (12, 5), "weight_hh": (12, 3)}
+    held = {f"rnn.{name}_l0": shape for name, shape in cells.items()}
+    with pytest.raises(
+        ConversionError, match=r"ih_l0 and rnn\.l0\.weight_ih are both weight_ih of rnn\.l0"
+    ):
+        plan(source("torch", **held, **{f"rnn.l0.{name}": shape for name, shape in cells.items()}), to="linen")
+
+
+def test_parameters_of_a_module_called_buffers_keep_its_name():
+    class Inner(nnx.Module):
+        def __init__(self):
+            self.gain = nnx.Param(np.ones(3, np.float32))
+
+    class Net(nnx.Module):
+        def __init__(self):
+            self.buffers = Inner()
+
+    assert [*flax_to_torch(Net())] == ["buffers.gain"]
+
+
+def test_buffers_stand_aside_in_nnx_as_nothing_that_is_trained():
+    net = torch.nn.Module()
+    net.register_buffer("table", torch.arange(4.0))
+    state = torch_to_flax(net, to="nnx")
+    assert isinstance(state["buffers"]["table"], nnx.BatchStat)
+    assert {name: value.tolist() for name, value in flax_to_torch(state).items()} == {"table": [0.0, 1.0, 2.0, 3.0]}
