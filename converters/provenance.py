@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -41,7 +40,7 @@ def record(plan: Plan, source: Source) -> dict[str, Any]:
     steps = [step for step in plan.steps.values() if step.source is not None]
     filled = [path for path, step in plan.steps.items() if step.source is None]
     try:
-        inverse({step.target.path: step.made for step in steps})
+        inverse({step.target.path: step.made for step in steps} | _zeros([each.made for each in plan.conditions]))
     except ValueError:
         return {}  # a norm that was folded, rows that were cut off: there is no way back to record
     moved = [step for step in steps if step.perm is not None]
@@ -60,6 +59,7 @@ def record(plan: Plan, source: Source) -> dict[str, Any]:
         "target": "\n".join(step.target.path for step in moved),
         "perm": [list(step.perm or ()) for step in moved],
         **({"made": made} if made else {}),
+        **({"zero": [operations_json.to_json(each.made) for each in plan.conditions]} if plan.conditions else {}),
         **({"fill": fill} if fill else {}),
         **({"filled": sorted(filled)} if filled else {}),
         **({"dropped": sorted(plan.dropped_paths)} if plan.dropped_paths else {}),
@@ -81,14 +81,14 @@ def undo(source: Source, goal: str, tables: Mapping[str, Convention] = CONVENTIO
         return None
     try:
         original = _tree(record["tree"])
-        targets = _targets(
-            record, {info.path: info for info in original.entries() if isinstance(info, TensorInfo)}, held
-        )
+        tensors = {info.path: info for info in original.entries() if isinstance(info, TensorInfo)}
+        targets = _targets(record, tensors, held)
         fill = {path: operator.index(value) for path, value in record.get("fill", {}).items()}
         dropped, filled = set(record.get("dropped", ())), set(record.get("filled", ()))
         if held.keys() - filled != targets.keys():
             return None
-        came = inverse(targets)
+        zeros = _zeros([operations_json.from_json(made, _given(tensors)) for made in record.get("zero", ())])
+        came = {path: _filled(made, zeros) for path, made in inverse(targets | zeros).items()}
     # A record may hold anything at all: an index's values of any type, and numbers that no tree bears out.
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError):
         return None
@@ -103,27 +103,48 @@ def _targets(
     record: dict[str, Any], tensors: dict[str, TensorInfo], held: dict[str, TensorInfo]
 ) -> dict[str, Operation]:
     """Target path -> how it was made, of tensors with the types that the file's have now."""
-
-    def given(path: str, dtype: str | None = None) -> Given:
-        info = tensors[path]
-        return Given(path, info.shape, dtype or info.dtype)
-
     targets: dict[str, Operation] = {}
     sources = record["source"].split("\n") if record["source"] else []
     names = record["target"].split("\n") if record["target"] else []
     for source, target, perm in zip(sources, names, record["perm"], strict=True):
         order = tuple(map(operator.index, perm))
-        targets[target] = operations.permute(given(source, held[target].dtype), order)
+        targets[target] = operations.permute(_given(tensors, held[target].dtype)(source), order)
     for target, made in record.get("made", {}).items():
-        operation = operations_json.from_json(made, given)
+        operation = operations_json.from_json(made, _given(tensors))
         dtype = held[target].dtype
         if operation.dtype != dtype:
-            operation = operations_json.from_json(made, functools.partial(given, dtype=dtype))
+            operation = operations_json.from_json(made, _given(tensors, dtype))
         targets[target] = operation
     for target, operation in targets.items():
         if (operation.shape, operation.dtype) != (held[target].shape, held[target].dtype):
             raise ValueError(f"{target} has another shape or type than recorded")
     return targets
+
+
+def _given(tensors: Mapping[str, TensorInfo], dtype: str | None = None) -> Callable[[str], Given]:
+    """The source's tensors by path, in another type where one is given."""
+    return lambda path: Given(path, tensors[path].shape, dtype or tensors[path].dtype)
+
+
+def _zeros(made: Sequence[Operation]) -> dict[str, Operation]:
+    """What was found to be zero, under names that no tensor has."""
+    return {f"\n{i}": each for i, each in enumerate(made)}
+
+
+def _filled(made: Operation, zeros: Mapping[str, Operation]) -> Operation:
+    """The same with zeros in place of what was found to be zero."""
+    if not any(given.path in zeros for given in operations.sources(made)):
+        return made
+    known = {given.path: given for given in operations.sources(made)}
+
+    def replaced(said: Any) -> Any:
+        if isinstance(said, str) and said in zeros:
+            return operations_json.to_json(Fill(zeros[said].shape, zeros[said].dtype, 0))
+        if isinstance(said, dict):
+            return {key: value if key == "op" else replaced(value) for key, value in said.items()}
+        return [replaced(each) for each in said] if isinstance(said, list) else said
+
+    return operations_json.from_json(replaced(operations_json.to_json(made)), known.__getitem__)
 
 
 class _Record:
