@@ -19,7 +19,6 @@ from jax.sharding import PartitionSpec
 import ptformat
 import ptformat.reader
 from ptformat.flax import load, load_file, load_model, save, save_file, save_model
-from ptformat.flax.kinds import LINEN_KINDS, NNX_KINDS
 from ptformat.flax.placing import described_entries
 from ptformat.flax.states import VARIABLES
 
