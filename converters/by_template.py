@@ -126,9 +126,9 @@ class _ByTemplate:
                 if taken & ends:
                     continue  # of another kind that has the same names and shapes
                 taken |= ends
-                draft.survey.claim(module)
-                self.there.claim(there)
                 found.append((module, there))
+        draft.survey.claim(module for module, _ in found)
+        self.there.claim(there for _, there in found)
         return found
 
     def paired(self) -> dict[Segments, Segments]:

@@ -237,6 +237,7 @@ class Draft:
 
     def assemble(self) -> None:
         """Take attention, cells and the like as one module each, where names leave no doubt or something says so."""
+        claimed: list[Module] = []
         for module, fit in list(assemblies(self.survey)):
             path = self.table.separator.join(module.path)
             asked = [each for glob, each in self.rules if fnmatchcase(path, glob) and each.kind == fit.kind.name]
@@ -244,7 +245,8 @@ class Draft:
             # Where the target has no such layer, its parts go as what they are by themselves.
             inferred = not fit.form.declared and fit.kind.name in self.goal.forms
             if asked or recorded or inferred:
-                self.survey.claim(module)
+                claimed.append(module)
+        self.survey.claim(claimed)
 
     def _kept(self) -> list[Entry]:
         """The source's entries without those that are dropped: by the user's globs, with their target, gradients."""

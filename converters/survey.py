@@ -136,25 +136,30 @@ class Survey:
     rooted: bool = False
     leaves: list[Leaf] = field(default_factory=list)
 
-    def claim(self, module: Module) -> None:
-        """Take a module that is made of several as one: its leaves belong to no other any more."""
-        taken = {leaf.path for leaf in module.leaves.values()}
-        for path, other in list(self.modules.items()):
-            if other is module:
-                continue
-            other.leaves = {at: leaf for at, leaf in other.leaves.items() if not _taken(leaf, module, taken)}
-            if path == module.path:
-                self.loose += other.leaves.values()
-            if not other.leaves:
-                del self.modules[path]
-        self.loose = [leaf for leaf in self.loose if not _taken(leaf, module, taken)]
+    def claim(self, modules: Iterable[Module]) -> None:
+        """Take modules that are made of several as one each: their leaves belong to no other any more."""
+        loose = {id(leaf): leaf for leaf in self.loose}
+        for module in modules:
+            taken = {id(leaf) for leaf in module.leaves.values()}
+            # A leaf is held by its own module, or by one above it that is made of several.
+            holding = dict.fromkeys([module.path])
+            for leaf in module.leaves.values():
+                holding.update((leaf.module[:depth], None) for depth in range(len(leaf.module) + 1))
+            for path in holding:
+                other = self.modules.get(path)
+                if other is None or other is module:
+                    continue
+                other.leaves = {at: leaf for at, leaf in other.leaves.items() if id(leaf) not in taken}
+                if path == module.path:
+                    loose.update((id(leaf), leaf) for leaf in other.leaves.values())
+                if not other.leaves or path == module.path:
+                    del self.modules[path]
+            for each in taken:
+                loose.pop(each, None)
+            self.modules[module.path] = module
+        self.loose = [*loose.values()]
         order = {id(leaf.entry): row for row, leaf in enumerate(self.leaves)}
-        self.modules[module.path] = module
         self.modules = dict(sorted(self.modules.items(), key=lambda item: _first(item[1], order)))
-
-
-def _taken(leaf: Leaf, module: Module, paths_: set[str]) -> bool:
-    return leaf.path in paths_ and (*leaf.module, leaf.name)[: len(module.path)] == module.path
 
 
 def _first(module: Module, order: Mapping[int, int]) -> int:

@@ -232,7 +232,7 @@ def test_attention_is_one_module() -> None:
     ((module, fit),) = assemblies(tree)
     assert (module.path, fit.kind.name, fit.form.name) == (("a",), "attention", "")
     assert [name for _, name in module.leaves] == [path.removeprefix("a.") for path in ATTENTION]
-    tree.claim(module)
+    tree.claim([module])
     assert [*tree.modules] == [("x",), ("a",), ("y",)]
     assert tree.loose == []
 
@@ -254,13 +254,13 @@ def test_cells_of_flax_are_modules_of_several() -> None:
     tree = surveyed(shapes, LINEN)
     ((module, fit),) = assemblies(tree)
     assert (module.path, fit.kind.name) == (("r", "cell"), "lstm")
-    tree.claim(module)
+    tree.claim([module])
     assert [*tree.modules] == [("r", "cell")]
 
 
 def test_what_stands_beside_a_module_of_several_is_left() -> None:
     tree = surveyed({**ATTENTION, "a.norm.weight": (4,), "a.norm.bias": (4,), "a.own": (2,)})
     ((module, _),) = assemblies(tree)
-    tree.claim(module)
+    tree.claim([module])
     assert [*tree.modules] == [("a",), ("a", "norm")]
     assert [leaf.path for leaf in tree.loose] == ["a.own"]
