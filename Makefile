@@ -1,6 +1,7 @@
 # Every target does its own set-up; a stamp file remembers what is done.
 #   make test               lint, types, tests, tests without any framework
 #   make demo [MODEL=path]  the main job, on the built-in models or on yours
+#   make kinds              writes docs/kinds.md, the table of all kinds of modules
 #   make bench-index        the benchmark of the index
 #   make bench-sizes        how small real weights become, beside ZipNN
 #   make clean              removes the environments and all that was built
@@ -20,7 +21,7 @@ SOURCES := $(sort $(shell find ptformat converters -name '*.py' -o -name '*.toml
 unexport PYTHONPATH PYTHONHOME
 
 .DELETE_ON_ERROR:
-.PHONY: test lint types unit bare demo bench-index bench-sizes clean force
+.PHONY: test lint types unit bare demo kinds bench-index bench-sizes clean force
 
 # In this order, the quick ones first.
 test: lint types unit bare
@@ -51,6 +52,9 @@ bare: $(BARE)
 
 demo: $(DEV)
 	.venv/bin/python demo/demo.py $(if $(MODEL),'$(MODEL)')
+
+kinds: $(DEV)
+	.venv/bin/python tests/kinds_table.py
 
 bench-index: $(DEV)
 	.venv/bin/python benchmarks/index.py
