@@ -6,6 +6,7 @@ The result passes through a temporary .ptf file, mapped: neither side is held tw
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -44,7 +45,8 @@ def torch_to_flax(
 
     Returns:
         linen: nested dicts of jax arrays: `{"params": {"layers_0": {"kernel": (in, out), "bias": (out,)}}}`. nnx: a
-        State for `nnx.update(module, state)`.
+        State for `nnx.update(module, state)`; with a live template also for `nnx.merge(graphdef, state)`, for a shared
+        Variable then stands at its first path alone.
 
     Raises:
         ConversionError: With every problem at once.
@@ -52,9 +54,12 @@ def torch_to_flax(
         ImportError: When torch or flax is not installed.
     """
     import ptformat.flax
+    from ptformat.flax import states
 
     with _converted(source, "torch", template, to, "linen", steering) as path:
-        return ptformat.flax.load_file(path)
+        made = ptformat.flax.load_file(path)
+    live = template is not None and not isinstance(template, (str, os.PathLike))
+    return states.once(made) if live else made
 
 
 def flax_to_torch(

@@ -111,3 +111,17 @@ def variable(kind: type[Variable], said: Attrs | None, value: Any) -> Variable:
         value = jax.new_ref(value)
     made: Variable = kind.from_metadata(value, metadata)
     return made
+
+
+def once(tree: Any) -> Any:
+    """A tree of Variables as a State in which a shared one stands at its first path alone, as `nnx.state` gives it.
+
+    Any other tree is given back as it is.
+    """
+    leaves = jax.tree.leaves(tree, is_leaf=lambda leaf: isinstance(leaf, nnx.Variable))
+    if not any(isinstance(leaf, nnx.Variable) for leaf in leaves):
+        return tree
+    first: dict[int, Any] = {}
+    for path, leaf in nnx.to_flat_state(tree if isinstance(tree, nnx.State) else nnx.State(tree)):
+        first.setdefault(id(leaf), (path, leaf))
+    return nnx.from_flat_state(dict(first.values()))

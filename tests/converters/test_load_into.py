@@ -141,3 +141,17 @@ def test_a_torch_module_is_left_alone_too():
 def test_only_a_model_can_be_loaded_into(tmp_path):
     with pytest.raises(FormatError, match="no torch module, nnx module or linen variables"):
         load_into({"a": np.ones(3, "f")}, mlp.torch_net())
+
+
+def test_a_state_for_a_live_module_can_be_merged():
+    torch.manual_seed(3)
+    trained = two_tower.torch_net()
+    net = two_tower.nnx_net(nnx.Rngs(9))
+    graph, held = nnx.split(net)
+    state = torch_to_flax(trained, template=net)
+    paths = [path for path, _ in nnx.to_flat_state(state)]
+    assert paths == [path for path, _ in nnx.to_flat_state(held)]
+    merged = nnx.merge(graph, state)
+    towers = two_tower.inputs()
+    for one, other in zip(two_tower.run_nnx(merged, *towers), two_tower.run_torch(trained, *towers), strict=True):
+        assert np.abs(np.asarray(one) - np.asarray(other)).max() < 1e-5
