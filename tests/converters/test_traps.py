@@ -95,11 +95,11 @@ def gates(order: str) -> Callable[[Any], Any]:
 
 
 def one_bias(params: Any) -> Any:
-    """Only one of torch's two biases carried over: half of what is random here."""
+    """Only the first of torch's two biases carried over."""
+    second = torch_net(recurrent.ROWS["LSTM"]).m.bias_hh_l0.detach().numpy().reshape(4, -1)
     cell = {name: dict(leaves) for name, leaves in params["cell"].items()}
-    for leaves in cell.values():
-        if "bias" in leaves:
-            leaves["bias"] = jnp.zeros_like(leaves["bias"])
+    for gate, bias in zip("ifgo", second, strict=True):
+        cell[f"h{gate}"]["bias"] = cell[f"h{gate}"]["bias"] - bias
     return {"cell": cell}
 
 
