@@ -371,3 +371,32 @@ def test_names_that_two_frameworks_have_are_not_guessed(keras):
     ]
     named = source({"norm.gamma": (4,), "norm.beta": (4,)})
     assert plan(named, to="torch", rules=keras).origin == "keras"
+
+
+@pytest.mark.parametrize("follows", ["linen", "nnx"])
+def test_layers_directions_and_another_order_of_gates(follows, tmp_path):
+    """Square kernels, whose shapes tell nothing: only the table says where each gate lies."""
+    text = KERAS.replace("[conventions.keras]", f'[conventions.keras]\nfollows = "{follows}"')
+    for of in ("input", "hidden", "bias"):
+        text = text.replace(f"{of}.i {of}.f {of}.g {of}.o", f"{of}.o {of}.i {of}.g {of}.f")
+    (tmp_path / "keras.toml").write_text(text)
+    layer = torch.nn.LSTM(4, 4, bidirectional=True)
+    held = arrays_of(layer)
+    np.savez(tmp_path / "net.npz", **{f"rnn.{name}": array for name, array in held.items()})
+    convert(tmp_path / "net.npz", tmp_path / "keras.npz", to="keras", rules=tmp_path / "keras.toml")
+    found = read(tmp_path / "keras.npz")
+    order = [3, 0, 2, 1]  # of torch's i, f, g, o
+    for direction, end in (("forward", ""), ("backward", "_reverse")):
+        gates = held[f"weight_ih_l0{end}"].reshape(4, 4, 4)[order]
+        (kernel,) = (array for name, array in found.items() if direction in name and name.endswith(".kernel"))
+        assert same(kernel, gates.transpose(2, 0, 1).reshape(4, 16))
+        total = (held[f"bias_ih_l0{end}"] + held[f"bias_hh_l0{end}"]).reshape(4, 4)[order]
+        (bias,) = (array for name, array in found.items() if direction in name and name.endswith(".bias"))
+        assert same(bias, total.reshape(16))
+    convert(tmp_path / "keras.npz", tmp_path / "back.npz", to="torch", origin="keras", rules=tmp_path / "keras.toml")
+    back = read(tmp_path / "back.npz")
+    for end in ("", "_reverse"):
+        for of in ("weight_ih", "weight_hh"):
+            assert same(back[f"rnn.{of}_l0{end}"], held[f"{of}_l0{end}"])
+        assert same(back[f"rnn.bias_ih_l0{end}"], held[f"bias_ih_l0{end}"] + held[f"bias_hh_l0{end}"])
+        assert not back[f"rnn.bias_hh_l0{end}"].any()
