@@ -21,7 +21,7 @@ from .proof_numbers import ProofError
 from .rules import Rules
 from .stacks import Stack
 from .statistics import Statistics, statistics
-from .verbs import convert, copy, plan
+from .verbs import convert, copy, plan, run
 
 __all__ = [
     "Cast",
@@ -49,6 +49,7 @@ __all__ = [
     "load_into",
     "plan",
     "resolve",
+    "run",
     "source_of",
     "statistics",
     "torch_to_flax",

@@ -176,6 +176,14 @@ class Draft:
         except ValueError as error:
             self.problem("shape", "", f"--unstack: {error}")
             found = survey(kept, self.table)
+        modules = {leaf.module for leaf in survey(kept, self.table).leaves} if self.request.unstacks else set()
+        for path, axis in self.request.unstacks:
+            head = tuple(path.split(self.table.separator))
+            below = {module for module in modules if module[: len(head)] == head}
+            modules = (modules - below) | {(*head, "0", *module[len(head) :]) for module in below}
+            if not below:
+                text = f"--unstack '{path}={axis}' matches no module with tensors; a stack within another goes first"
+                self.problem("unused", path, text)
         self.applied.to(found, self.shown, self.problem)
         return found
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from . import operations as o
 from .inversion_boxes import Known, Scattered, everything, missing, put_together, shifted, through_reshape
 
+_ZERO = "\\zero "  # begins what stands for a zero among the targets; no path begins so
 _FUNCTION, _ROUNDED = o.EXACTNESS.index("function"), o.EXACTNESS.index("rounded")
 
 
@@ -30,7 +31,7 @@ def inverse(targets: Mapping[str, o.Operation]) -> dict[str, o.Operation]:
     return {path: back.op for path, back in way_back(targets).items()}
 
 
-def way_back(targets: Mapping[str, o.Operation]) -> dict[str, Back]:
+def way_back(targets: Mapping[str, o.Operation], zero: Sequence[o.Operation] = ()) -> dict[str, Back]:
     """For each source, how it is made of the targets, and how exactly.
 
     Parts that are spread over several targets are joined again. Of copies, the most exact, then the first is taken. Of
@@ -38,6 +39,7 @@ def way_back(targets: Mapping[str, o.Operation]) -> dict[str, Back]:
 
     Args:
         targets: Path of each target -> how it is made.
+        zero: What of the sources is known to be 0, and need not be in any target.
 
     Returns:
         Path of each source, tensors kept of a template aside, in the order in which they are first used.
@@ -45,7 +47,22 @@ def way_back(targets: Mapping[str, o.Operation]) -> dict[str, Back]:
     Raises:
         ValueError: With a line for each source that the targets do not give back, and why.
     """
-    return _Inversion(targets).run()
+    found = _Inversion({**targets, **{f"{_ZERO}{row}": made for row, made in enumerate(zero)}}).run()
+    return {path: Back(_zeroed(back.op), back.exactness) for path, back in found.items()} if zero else found
+
+
+def _zeroed(op: o.Operation) -> o.Operation:
+    """An operation with zeros where it takes what a condition says is zero."""
+    if isinstance(op, o.Given):
+        return o.Fill(op.shape, op.dtype, 0) if op.path.startswith(_ZERO) else op
+    changed: dict[str, o.Operation | tuple[o.Operation, ...]] = {}
+    for name in ("of", "u", "v"):
+        inner = getattr(op, name, None)
+        if isinstance(inner, tuple):
+            changed[name] = tuple(map(_zeroed, inner))
+        elif inner is not None:
+            changed[name] = _zeroed(inner)
+    return replace(op, **changed) if changed else op  # type: ignore[type-var]
 
 
 class _Inversion:

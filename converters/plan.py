@@ -171,7 +171,8 @@ class Plan:
     def _guessed(self) -> str:
         guesses = len(self.guesses)
         if not guesses:
-            return "nothing is guessed"
+            noted = any(note.startswith("guess: ") for note in self.notes)
+            return "the dialect is a guess" if noted else "nothing is guessed"
         if len(self.steps) == 1:
             return "it rests on a guess"
         return f"{guesses} of them {'rests' if guesses == 1 else 'rest'} on a guess"

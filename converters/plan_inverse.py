@@ -12,12 +12,11 @@ from ptformat.tree import Alias, Entry, Node, TensorInfo
 from . import operations as ops
 from .conventions import CONVENTIONS
 from .inversion import Back, way_back
-from .operations import Fill, Given, Operation
+from .operations import Operation
 from .plan import Plan, Step
 from .plan_json import shown_path, shown_sources
 from .problems import ConversionError, Problem
 
-_ZERO = "\\zero "  # begins what stands for a condition among the targets; no path begins so
 _WORDS = {
     "bit": "the way back",
     "function": "the way back: the same function of other tensors",
@@ -68,32 +67,16 @@ def inverse_of(plan: Plan) -> Plan:
 def _back(plan: Plan) -> dict[str, Back]:
     """How each source is made of the targets; what conditions say is zero, is zero."""
     targets: dict[str, Operation] = {path: step.made for path, step in plan.steps.items() if step.sources}
-    zeros = {f"{_ZERO}{row}": condition.made for row, condition in enumerate(plan.conditions)}
     try:
-        found = way_back({**targets, **zeros})
+        return way_back(targets, [condition.made for condition in plan.conditions])
     except ValueError as error:
         _, *lines = str(error).split("\n")
         raise ConversionError([_problem(line.strip()) for line in lines]) from None
-    return {path: Back(_zeroed(back.op), back.exactness) for path, back in found.items()}
 
 
 def _problem(line: str) -> Problem:
     path, _, why = line.partition(": ")
     return Problem("lossy", path, f"{path} has no way back: {why}")
-
-
-def _zeroed(op: Operation) -> Operation:
-    """An operation with zeros where it takes what a condition says is zero."""
-    if isinstance(op, Given):
-        return Fill(op.shape, op.dtype, 0) if op.path.startswith(_ZERO) else op
-    changed: dict[str, Operation | tuple[Operation, ...]] = {}
-    for name in ("of", "u", "v"):
-        inner = getattr(op, name, None)
-        if isinstance(inner, tuple):
-            changed[name] = tuple(map(_zeroed, inner))
-        elif inner is not None:
-            changed[name] = _zeroed(inner)
-    return replace(op, **changed) if changed else op  # type: ignore[type-var]
 
 
 def _entries(plan: Plan) -> list[Entry]:

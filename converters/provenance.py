@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from ptformat.tree import Alias, TensorInfo, Value
 from . import operations, operations_json
 from .content import Source
 from .conventions import CONVENTIONS, Convention
-from .inversion import inverse
+from .inversion import Back, way_back
 from .operations import Fill, Given, Operation
 from .plan import Plan, Step
 
@@ -40,7 +40,7 @@ def record(plan: Plan, source: Source) -> dict[str, Any]:
     steps = [step for step in plan.steps.values() if step.source is not None]
     filled = [path for path, step in plan.steps.items() if step.source is None]
     try:
-        inverse({step.target.path: step.made for step in steps} | _zeros([each.made for each in plan.conditions]))
+        way_back({step.target.path: step.made for step in steps}, [each.made for each in plan.conditions])
     except ValueError:
         return {}  # a norm that was folded, rows that were cut off: there is no way back to record
     moved = [step for step in steps if step.perm is not None]
@@ -87,8 +87,8 @@ def undo(source: Source, goal: str, tables: Mapping[str, Convention] = CONVENTIO
         dropped, filled = set(record.get("dropped", ())), set(record.get("filled", ()))
         if held.keys() - filled != targets.keys():
             return None
-        zeros = _zeros([operations_json.from_json(made, _given(tensors)) for made in record.get("zero", ())])
-        came = {path: _filled(made, zeros) for path, made in inverse(targets | zeros).items()}
+        zero = [operations_json.from_json(made, _given(tensors)) for made in record.get("zero", ())]
+        came = way_back(targets, zero)
     # A record may hold anything at all: an index's values of any type, and numbers that no tree bears out.
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError):
         return None
@@ -126,30 +126,9 @@ def _given(tensors: Mapping[str, TensorInfo], dtype: str | None = None) -> Calla
     return lambda path: Given(path, tensors[path].shape, dtype or tensors[path].dtype)
 
 
-def _zeros(made: Sequence[Operation]) -> dict[str, Operation]:
-    """What was found to be zero, under names that no tensor has."""
-    return {f"\n{i}": each for i, each in enumerate(made)}
-
-
-def _filled(made: Operation, zeros: Mapping[str, Operation]) -> Operation:
-    """The same with zeros in place of what was found to be zero."""
-    if not any(given.path in zeros for given in operations.sources(made)):
-        return made
-    known = {given.path: given for given in operations.sources(made)}
-
-    def replaced(said: Any) -> Any:
-        if isinstance(said, str) and said in zeros:
-            return operations_json.to_json(Fill(zeros[said].shape, zeros[said].dtype, 0))
-        if isinstance(said, dict):
-            return {key: value if key == "op" else replaced(value) for key, value in said.items()}
-        return [replaced(each) for each in said] if isinstance(said, list) else said
-
-    return operations_json.from_json(replaced(operations_json.to_json(made)), known.__getitem__)
-
-
 class _Record:
     def __init__(
-        self, held: dict[str, TensorInfo], came: dict[str, Operation], fill: dict[str, int], dropped: set[str]
+        self, held: dict[str, TensorInfo], came: dict[str, Back], fill: dict[str, int], dropped: set[str]
     ) -> None:
         self.held, self.came, self.fill, self.dropped = held, came, fill, dropped
 
@@ -187,7 +166,7 @@ def _step(info: TensorInfo, record: _Record, ours: str, theirs: str) -> Step | N
         if bits is None or not bits.min <= value <= bits.max:
             return None
         return Step(info, Fill((), info.dtype, value), "recorded in the file", info.path, "")
-    made = record.came[info.path]
+    made = record.came[info.path].op
     if made.shape != info.shape:
         return None
     given = operations.sources(made)
@@ -195,7 +174,8 @@ def _step(info: TensorInfo, record: _Record, ours: str, theirs: str) -> Step | N
     shown = f"{first} and {len(given) - 1} more" if len(given) > 1 else first
     axes = record.held[given[0].path].axes if len(given) == 1 else None
     target = replace(info, dtype=made.dtype)
-    return Step(target, made, "recorded in the file", info.path.replace(".", ours), shown, axes)
+    grade = record.came[info.path].exactness
+    return Step(target, made, "recorded in the file", info.path.replace(".", ours), shown, axes, grade=grade)
 
 
 def _tree(tree: dict[str, Any]) -> Index:

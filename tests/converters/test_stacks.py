@@ -3,6 +3,7 @@
 import pytest
 from sources import source
 
+from ptformat.converters import ConversionError, plan, shapes
 from ptformat.converters.conventions import LINEN, NNX
 from ptformat.converters.stacks import Stack, bare, found_in, stacked_in
 from ptformat.converters.survey import Unstacked, survey
@@ -139,3 +140,15 @@ def test_a_list_with_gaps_is_no_stack() -> None:
     template = survey(source({"h/fc/kernel": (2, 4, 5)}).entries, NNX)
     assert found_in(template, [("h", "0", "fc"), ("h", "2", "fc")]) == []
     assert found_in(template, [("0", "fc"), ("1", "fc")]) == []
+
+
+def test_a_stack_that_is_not_there_is_told():
+    """The inner one goes first: once the outer is taken apart, the inner has another path."""
+    tensors = {"params": {"groups": {"layers": {"fc": {"kernel": [2, 3, 4, 8]}}}}}
+    stacked = shapes.source({"convention": "flax.linen", "tensors": tensors}, "stacked")
+    made = plan(stacked, to="torch", unstacks=[("groups/layers", 1), ("groups", 0)], kinds=[("*fc", "linear")])
+    assert [*made.steps] == [f"groups.{i}.layers.{j}.fc.weight" for j in range(3) for i in range(2)]
+    with pytest.raises(ConversionError) as caught:
+        plan(stacked, to="torch", unstacks=[("groups", 0), ("groups/layers", 1)], kinds=[("*fc", "linear")])
+    text = "--unstack 'groups/layers=1' matches no module with tensors; a stack within another goes first"
+    assert ("unused", text) in [(problem.kind, problem.text) for problem in caught.value.problems]
