@@ -11,7 +11,7 @@ from ptformat.paths import Segments
 from ptformat.tree import Alias, Entry, Node, TensorInfo
 
 from . import operations as ops
-from .conventions import Slot
+from .conventions import RECURRENT, Slot
 from .draft import Draft, contributing
 from .infer import Choice, Decision
 from .keyed import entries as keyed_entries
@@ -24,7 +24,6 @@ from .survey import Leaf, Module
 
 _SEQUENTIAL = ("torch.nn.modules.container.Sequential", "flax.nnx.Sequential")
 ASIDE = "buffers"  # the collection of tensors for which the target's framework has no slot
-RECURRENT = ("lstm", "gru", "rnn")
 _COMPACT = "linen-compact"
 
 

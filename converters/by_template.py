@@ -12,9 +12,9 @@ from ptformat.paths import Segments
 from ptformat.tree import Alias, Entry, Node, TensorInfo, Value
 
 from . import operations as ops
-from .by_style import RECURRENT, source_axes
+from .by_style import source_axes
 from .content import Source
-from .conventions import Slot
+from .conventions import RECURRENT, Slot
 from .draft import ABSENT, Draft, contributing
 from .infer import Decision
 from .match import CANONICAL, cell_form, in_order, match, natural

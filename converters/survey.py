@@ -18,7 +18,7 @@ from .problems import ConversionError, Problem
 
 _REMEMBERED = 10_000  # modules of different names or shapes
 # torch's recurrent layers keep the cells of all layers and directions side by side.
-_CELL = re.compile(r"((?:weight|bias)_(?:ih|hh|hr))_(l\d+(?:_reverse)?)")
+_CELL = re.compile(r"(.+)_(l\d+(?:_reverse)?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +244,7 @@ def seen(segments: Segments, convention: Convention) -> tuple[Segments, str]:
     if not segments:
         return (), ""
     *module, name = segments
-    if convention.follows == "torch" and (cell := _CELL.fullmatch(name)):
+    if convention.follows == "torch" and (cell := _CELL.fullmatch(name)) and cell[1] in convention.cell_names:
         return (*module, cell[2]), cell[1]
     if convention.follows == "linen" and name.endswith("/kernel/scale") and module:
         return (*module[:-1], *name.split("/")[:-2]), "kernel/scale"

@@ -2,7 +2,7 @@
 
 from .axes import SPATIAL, Axes, Sizes, parse, spelled
 from .linen import LINEN
-from .neutral import KINDS, Convention, Form, Kind, Slot, slot
+from .neutral import KINDS, RECURRENT, Convention, Form, Kind, Slot, slot
 from .nnx import NNX
 from .torch import TORCH
 
@@ -15,6 +15,7 @@ __all__ = [
     "KINDS",
     "LINEN",
     "NNX",
+    "RECURRENT",
     "SPATIAL",
     "TORCH",
     "Axes",

@@ -140,6 +140,9 @@ KINDS: dict[str, Kind] = {
 }
 
 
+RECURRENT = ("lstm", "gru", "rnn")
+
+
 @dataclass(frozen=True, slots=True)
 class Slot:
     """Where a framework keeps a parameter of a kind, or several in one tensor.
@@ -257,6 +260,12 @@ class Convention:
             for slot in form.slots
             if "." not in slot.name
         )
+
+    @functools.cached_property
+    def cell_names(self) -> frozenset[str]:
+        """Names of tensors of a recurrent cell, also of one without a rule."""
+        held = (form for kind in RECURRENT for form in self.forms.get(kind, ()))
+        return frozenset(slot.name for form in held for slot in form.slots) | self.unsupported.keys()
 
     @functools.cached_property
     def fitting(self) -> dict[Any, Any]:

@@ -373,7 +373,7 @@ def test_names_that_two_frameworks_have_are_not_guessed(keras):
     assert plan(named, to="torch", rules=keras).origin == "keras"
 
 
-@pytest.mark.parametrize("follows", ["linen", "nnx"])
+@pytest.mark.parametrize("follows", ["linen", "nnx", "torch"])
 def test_layers_directions_and_another_order_of_gates(follows, tmp_path):
     """Square kernels, whose shapes tell nothing: only the table says where each gate lies."""
     text = KERAS.replace("[conventions.keras]", f'[conventions.keras]\nfollows = "{follows}"')
@@ -388,10 +388,14 @@ def test_layers_directions_and_another_order_of_gates(follows, tmp_path):
     order = [3, 0, 2, 1]  # of torch's i, f, g, o
     for direction, end in (("forward", ""), ("backward", "_reverse")):
         gates = held[f"weight_ih_l0{end}"].reshape(4, 4, 4)[order]
-        (kernel,) = (array for name, array in found.items() if direction in name and name.endswith(".kernel"))
+        names = {"kernel": f"rnn.kernel_l0{end}", "bias": f"rnn.bias_l0{end}"}  # as torch keeps a layer's cells
+        if follows != "torch":
+            names = {
+                leaf: next(name for name in found if direction in name and name.endswith(f".{leaf}")) for leaf in names
+            }
+        kernel, bias = found[names["kernel"]], found[names["bias"]]
         assert same(kernel, gates.transpose(2, 0, 1).reshape(4, 16))
         total = (held[f"bias_ih_l0{end}"] + held[f"bias_hh_l0{end}"]).reshape(4, 4)[order]
-        (bias,) = (array for name, array in found.items() if direction in name and name.endswith(".bias"))
         assert same(bias, total.reshape(16))
     convert(tmp_path / "keras.npz", tmp_path / "back.npz", to="torch", origin="keras", rules=tmp_path / "keras.toml")
     back = read(tmp_path / "back.npz")

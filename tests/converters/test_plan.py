@@ -463,7 +463,7 @@ def test_a_recorded_convention_without_a_table(tmp_path: Path) -> None:
         plan(tmp_path / "x.ptf", to="torch")
     (problem,) = caught.value.problems
     assert problem.kind == "unsupported"
-    what = "is recorded as haiku, for which there is no table (torch, linen, nnx). Say --from"
+    what = "is recorded as haiku, for which there is no table (torch, linen, nnx). Give the --rules that have it"
     assert problem.text == f"{tmp_path / 'x.ptf'} {what}"
     ptformat.save_file(tree, tmp_path / "n.ptf", convention="flax.nnx")
     made = plan(tmp_path / "n.ptf", to="torch")
