@@ -61,7 +61,8 @@ def _origin(source: Source, request: Request) -> str:
     origin = request.origin or told
     if origin is None and recorded:
         known = ", ".join(request.tables)
-        text = f"{source.name} is recorded as {recorded}, for which there is no table ({known}). Give the --rules that have it"
+        text = f"{source.name} is recorded as {recorded}, for which there is no table ({known})"
+        text += ". Give the --rules that have it"
         raise ConversionError([Problem("unsupported", source.name, text)])
     if origin is None:
         known = ", ".join(request.tables)
