@@ -20,6 +20,7 @@ from .layout import named_axes
 from .match import cell_to_flax, cell_to_torch, from_hub, is_cell, numbered_root, to_hub
 from .operations import Operation
 from .plan import Step
+from .stacks import Stack
 from .survey import Leaf, Module
 
 _SEQUENTIAL = ("torch.nn.modules.container.Sequential", "flax.nnx.Sequential")
@@ -41,7 +42,7 @@ class _ByStyle:
         self.nodes: dict[str, Node] = {}
         self.aliases: list[tuple[str, list[Leaf], Operation]] = []
         self.places: dict[str, int] = {}  # target path -> where it stands, by the source's rows
-        self.layers: dict[str, tuple[int, dict[int, Operation]]] = {}  # target path -> axis and layers of a stack
+        self.layers: dict[str, tuple[tuple[int, ...], dict[tuple[int, ...], Operation]]] = {}  # axes, layers of stacks
         draft.assemble()
         tops = [
             *draft.survey.modules,
@@ -99,22 +100,28 @@ class _ByStyle:
 
     def count_lists(self) -> None:
         """How many layers each list that is to be stacked has."""
-        numbers: dict[Segments, set[int]] = {}
+        modules = [*self.draft.survey.modules, *(leaf.module for leaf in self.draft.survey.loose)]
+        names = {self.styled(self.draft.renamed(path), path) for path in modules}
         for rule in self.draft.stacks:
-            before = len(numbers)
-            for path in [*self.draft.survey.modules, *(leaf.module for leaf in self.draft.survey.loose)]:
-                mark = rule.split(self.styled(self.draft.renamed(path), path))
-                if mark:
+            numbers: dict[Segments, set[int]] = {}
+            for name in names:
+                if mark := rule.split(name):
                     numbers.setdefault(mark[0], set()).add(mark[1])
-            if len(numbers) == before:
+            if not numbers:
                 self.draft.problem("unused", rule.list, f"--stack '{rule.list}' matches no list of modules")
-        for head, found in numbers.items():
-            self.lists[head] = len(found)
-            if found != set(range(len(found))):
-                name = self.draft.goal.separator.join(head)
-                self.draft.problem(
-                    "missing", name, f"the list {name} is to be stacked, but has the numbers {sorted(found)}"
-                )
+            for head, found in numbers.items():
+                self.lists[head] = len(found)
+                if found != set(range(len(found))):
+                    shown = self.draft.goal.separator.join(head)
+                    text = f"the list {shown} is to be stacked, but has the numbers {sorted(found)}"
+                    self.draft.problem("missing", shown, text)
+            names = {self.in_stack(rule, name)[0] for name in names}
+
+    def in_stack(self, rule: Stack, name: Segments) -> tuple[Segments, int | None]:
+        """Where a rule puts a module, and as which layer; where it stands, and None, when it is of no such list."""
+        mark = rule.split(name)
+        count = self.lists[mark[0]] if mark else 0
+        return (rule.place(name, count) if count else None) or (name, None)
 
     def name(self, path: Segments, choice: Choice | None = None) -> Segments:
         """The target's module path."""
@@ -193,11 +200,11 @@ class _ByStyle:
         draft = self.draft
         stacked = self.stacked(path)
         if stacked is not None:
-            place, number, axis = stacked
+            place, numbers, axes = stacked
             self.places.setdefault(place, self.places.pop(path))
-            if number is not None:
-                self.layers.setdefault(place, (axis, {}))[1][number] = made
-                if number:
+            if axes:
+                self.layers.setdefault(place, (axes, {}))[1][numbers] = made
+                if any(numbers):
                     return
             path = place
         elif leaves and all(leaf.tied for leaf in leaves):
@@ -209,30 +216,31 @@ class _ByStyle:
             info = _variable(info, slot, leaves, bool(leaves) and slot is None and self.aside(leaves[0]))
         draft.step(info, made, decision, slot, source_axes(made, leaves, decision))
 
-    def stacked(self, path: str) -> tuple[str, int | None, int] | None:
-        """Where a tensor of a layer of a list that is to be stacked goes, as which layer, and along which axis."""
+    def stacked(self, path: str) -> tuple[str, tuple[int, ...], tuple[int, ...]] | None:
+        """Where a tensor of lists that are to be stacked goes: (path, its number in each stack, their axes)."""
         segments = paths.parse(path)
         collections = 1 if self.draft.goal.collections else 0
-        for rule in self.draft.stacks:
-            mark = rule.split(segments[collections:])
-            if mark is None or not self.lists[mark[0]]:
-                continue
-            place = rule.place(segments[collections:], self.lists[mark[0]])
-            assert place is not None
-            return paths.render((*segments[:collections], *place[0])), place[1], rule.axis
-        return None
+        name = segments[collections:]
+        numbers: list[int] = []
+        axes: list[int] = []
+        for rule in self.draft.stacks:  # one after the other: a list of stacks is stacked again
+            name, number = self.in_stack(rule, name)
+            if number is not None:
+                numbers.append(number)
+                axes.append(rule.axis)
+        if name == segments[collections:]:
+            return None
+        return paths.render((*segments[:collections], *name)), tuple(numbers), tuple(axes)
 
     def stack(self) -> None:
         """Make one tensor of the layers that are stacked in it."""
         draft = self.draft
-        for path, (axis, layers) in self.layers.items():
+        for path, (axes, layers) in self.layers.items():
             step = draft.made.pop(path, None)
             try:
-                made = ops.stack([layers[number] for number in range(len(layers))], axis)
-            except (KeyError, ValueError) as error:
-                missing = sorted(set(range(max(layers) + 1)) - set(layers))
-                why = f"layers {missing} have none" if missing else str(error)
-                draft.problem("shape", path, f"{draft.shown_goal(path)} cannot be stacked: {why}")
+                made = _stacked(layers, axes)
+            except ValueError as error:
+                draft.problem("shape", path, f"{draft.shown_goal(path)} cannot be stacked: {error}")
                 continue
             if step is not None:
                 target = replace(step.target, shape=made.shape, axes=None)
@@ -337,6 +345,21 @@ class _ByStyle:
             if back != path:
                 return ".".join(path), ".".join(back)
         return None
+
+
+def _stacked(layers: dict[tuple[int, ...], Operation], axes: tuple[int, ...]) -> Operation:
+    """One tensor of layers by their numbers, the first of which is stacked first."""
+    if not axes:
+        return layers[()]
+    groups: dict[tuple[int, ...], dict[int, Operation]] = {}
+    for (number, *rest), made in layers.items():
+        groups.setdefault(tuple(rest), {})[number] = made
+    for group in groups.values():
+        if missing := sorted(set(range(max(group) + 1)) - set(group)):
+            raise ValueError(f"layers {missing} have none")
+    return _stacked(
+        {rest: ops.stack([group[i] for i in range(len(group))], axes[0]) for rest, group in groups.items()}, axes[1:]
+    )
 
 
 def source_axes(made: Operation, leaves: list[Leaf], decision: Decision) -> tuple[str, ...] | None:

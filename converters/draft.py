@@ -176,16 +176,23 @@ class Draft:
         except ValueError as error:
             self.problem("shape", "", f"--unstack: {error}")
             found = survey(kept, self.table)
-        modules = {leaf.module for leaf in survey(kept, self.table).leaves} if self.request.unstacks else set()
+        self._check_unstacks()
+        self.applied.to(found, self.shown, self.problem)
+        return found
+
+    def _check_unstacks(self) -> None:
+        """Each of the user's stacks is there, once those before it are taken apart."""
+        if not self.request.unstacks:
+            return
+        leaves = survey(self.kept, self.table).leaves
+        modules = {tuple("0" if name.isdigit() else name for name in leaf.module) for leaf in leaves}
         for path, axis in self.request.unstacks:
-            head = tuple(path.split(self.table.separator))
+            head = tuple("0" if name.isdigit() else name for name in path.split(self.table.separator))  # any layer
             below = {module for module in modules if module[: len(head)] == head}
             modules = (modules - below) | {(*head, "0", *module[len(head) :]) for module in below}
             if not below:
                 text = f"--unstack '{path}={axis}' matches no module with tensors; a stack within another goes first"
                 self.problem("unused", path, text)
-        self.applied.to(found, self.shown, self.problem)
-        return found
 
     def _asked(self) -> list[Rule]:
         """What is done to the source's tensors: as the user says, as the family does, from dialect to dialect."""

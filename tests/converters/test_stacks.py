@@ -1,10 +1,12 @@
 """Lists of layers and stacks of them: which layer goes where, and where a template has stacks."""
 
+import numpy as np
 import pytest
 from sources import source
 
-from ptformat.converters import ConversionError, plan, shapes
+from ptformat.converters import ConversionError, plan, shapes, source_of
 from ptformat.converters.conventions import LINEN, NNX
+from ptformat.converters.evaluate import whole
 from ptformat.converters.stacks import Stack, bare, found_in, stacked_in
 from ptformat.converters.survey import Unstacked, survey
 
@@ -152,3 +154,32 @@ def test_a_stack_that_is_not_there_is_told():
         plan(stacked, to="torch", unstacks=[("groups", 0), ("groups/layers", 1)], kinds=[("*fc", "linear")])
     text = "--unstack 'groups/layers=1' matches no module with tensors; a stack within another goes first"
     assert ("unused", text) in [(problem.kind, problem.text) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("rules", "shape", "at"),
+    [
+        ([Stack("layers"), Stack("layers/experts")], (3, 2, 4, 8), lambda layer, expert: (expert, layer)),
+        ([Stack("layers/*/experts"), Stack("layers")], (2, 3, 4, 8), lambda layer, expert: (layer, expert)),
+        (
+            [Stack("layers/*/experts", 2), Stack("layers", 1)],
+            (4, 2, 8, 3),
+            lambda layer, expert: (slice(None), layer, slice(None), expert),
+        ),
+    ],
+)
+def test_stacks_of_stacks(rules, shape, at):
+    """Two axes: each rule stacks what those before it made."""
+    state = {
+        f"layers.{layer}.experts.{expert}.weight": np.random.default_rng(10 * layer + expert).random((8, 4), np.float32)
+        for layer in range(2)
+        for expert in range(3)
+    }
+    held = source_of(state, convention="torch")
+    made = plan(held, to="linen", stacks=rules, kinds=[("*", "linear")])
+    (step,) = made.steps.values()
+    assert (step.target.path, step.target.shape) == ("params.layers.experts.kernel", shape)
+    array = whole(step.made, lambda given: state[given.path])
+    for layer in range(2):
+        for expert in range(3):
+            assert np.array_equal(array[at(layer, expert)], state[f"layers.{layer}.experts.{expert}.weight"].T)
