@@ -66,6 +66,8 @@ def converted(band: Array, target: str) -> Array:
     dtype = named(target)
     if band.dtype == np.float64 and dtype.name.startswith(("bfloat", "float8", "float4")):
         band = _odd(band)
+    elif band.dtype.itemsize <= 2:  # ml_dtypes has no cast between some of its types; float32 has all their values
+        band = band.astype(np.float32)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         result: Array = band.astype(dtype.numpy)
     return result

@@ -76,8 +76,7 @@ def _cast(band: Array, source: str, target: str) -> Array:
     old, new = named(source), named(target)
     with np.errstate(all="ignore"):
         if old.floating and new.floating:
-            # ml_dtypes has no cast between some of its types; float32 has all their values
-            return converted(band.astype(np.float32) if old.numpy.itemsize <= 2 else band, target)
+            return converted(band, target)
         if new.floating:
             return band.astype(new.numpy) if target in _DIRECT else converted(band.astype(np.float64), target)
         low, high = integer_range(target)

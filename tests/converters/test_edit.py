@@ -267,3 +267,13 @@ def test_a_source_in_memory(tmp_path: Path) -> None:
     held = source({"w": (2, 3), "b": (2,)}, ties={"v": "w"})
     with pytest.raises(ConversionError, match="matches no tensor"):
         edit(held, tmp_path / "out.ptf", drop=["x"])
+
+
+def test_every_floating_type_becomes_every_other():
+    """ml_dtypes casts between some of its own types only by way of float32."""
+    names = [name for name, dtype in BY_NAME.items() if dtype.floating and not name.startswith("complex")]
+    assert {"float8_e4m3fn", "float8_e8m0fnu", "float4_e2m1fn", "bfloat16", "float64"} <= set(names)
+    for own in names:
+        for target in names:
+            ones = np.ones(3, BY_NAME[own].numpy)
+            assert converted(ones, target).tobytes() == np.ones(3, BY_NAME[target].numpy).tobytes()
