@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from ptformat import index, profile
 from ptformat.columns import Index, columns_of
 from ptformat.dtypes import TABLE, named
 from ptformat.limits import MAX_CHUNK_BYTES
-from ptformat.tree import Alias, TensorInfo, Value
+from ptformat.tree import Alias, Entry, TensorInfo, Value
 
 from . import operations, operations_json
 from .content import Source
@@ -33,9 +33,9 @@ def record(plan: Plan, source: Source) -> dict[str, Any]:
     Returns:
         `origin`: the convention's name for users; `tree`: the source's index map without chunks; `source` and
         `target`: the paths of the steps that only permute, U+000A between them; `perm`: their permutations; `made`:
-        target path -> operations of the others; `fill`: the values of dropped integers of one element, by path;
-        `filled`: the paths of what was made from nothing; `dropped`: of what was left out. Empty where there is no
-        way back.
+        target path -> operations of the others; `zero`: what was found to be 0; `ties`: of the target's tree; `fill`:
+        the values of dropped integers of one element, by path; `filled`: the paths of what was made from nothing;
+        `dropped`: of what was left out. Empty where there is no way back.
     """
     steps = [step for step in plan.steps.values() if step.source is not None]
     filled = [path for path, step in plan.steps.items() if step.source is None]
@@ -59,6 +59,7 @@ def record(plan: Plan, source: Source) -> dict[str, Any]:
         "target": "\n".join(step.target.path for step in moved),
         "perm": [list(step.perm or ()) for step in moved],
         **({"made": made} if made else {}),
+        **({"ties": ties} if (ties := _ties(plan.entries)) else {}),
         **({"zero": [operations_json.to_json(each.made) for each in plan.conditions]} if plan.conditions else {}),
         **({"fill": fill} if fill else {}),
         **({"filled": sorted(filled)} if filled else {}),
@@ -78,6 +79,8 @@ def undo(source: Source, goal: str, tables: Mapping[str, Convention] = CONVENTIO
         return None
     held = {entry.path: entry for entry in source.entries if isinstance(entry, TensorInfo)}
     if any(isinstance(entry, Value) for entry in source.entries):
+        return None
+    if _ties(source.entries) != record.get("ties", []):
         return None
     try:
         original = _tree(record["tree"])
@@ -119,6 +122,12 @@ def _targets(
         if (operation.shape, operation.dtype) != (held[target].shape, held[target].dtype):
             raise ValueError(f"{target} has another shape or type than recorded")
     return targets
+
+
+def _ties(entries: Iterable[Entry]) -> list[list[Any]]:
+    """Path, target and order of axes of every tie of a tree."""
+    ties = [each for each in entries if isinstance(each, Alias)]
+    return sorted([each.path, each.target, list(each.perm) if each.perm else []] for each in ties)
 
 
 def _given(tensors: Mapping[str, TensorInfo], dtype: str | None = None) -> Callable[[str], Given]:

@@ -15,9 +15,9 @@ import ptformat
 import ptformat.torch
 from ptformat.columns import Header
 from ptformat.converters import ConversionError, Plan, convert, plan
-from ptformat.converters.content import Content, Saving, whole
+from ptformat.converters.content import Content, MemorySource, Saving, whole
 from ptformat.converters.files import open_source, write
-from ptformat.tree import TensorInfo
+from ptformat.tree import Alias, TensorInfo
 
 NETS = {**{name: pair.make_torch for name, pair in cnn.PAIRS.items()}, "net": deck.net, "shared": deck.shared_net}
 NOT_UNDONE = "is not undone: its tensors are no longer those it was converted to"
@@ -346,3 +346,22 @@ def test_random_records(recorded: Path, change: dict[str, Any]) -> None:
 def test_random_fields_of_the_tree(recorded: Path, key: str, value: Any) -> None:
     record = record_of(recorded)
     attempt(recorded, {**record, "tree": {**record["tree"], key: value}})
+
+
+def test_a_tie_that_is_another_now_is_not_undone(tmp_path: Path) -> None:
+    """The record tells the source's tie; the file's own, changed since, tells another story."""
+    net = torch.nn.ModuleDict({name: torch.nn.Linear(3, 3, bias=False) for name in "abc"})
+    net["b"].weight = net["a"].weight
+    ptformat.torch.save_model(net, tmp_path / "net.ptf")
+    convert(tmp_path / "net.ptf", tmp_path / "nnx.ptf", to="nnx", durable=False)
+    assert convert(tmp_path / "nnx.ptf", tmp_path / "same.ptf", to="torch", durable=False).undone
+    opened = open_source(tmp_path / "nnx.ptf")
+    entries = [Alias("b.kernel", "c.kernel") if entry.path == "b.kernel" else entry for entry in opened.entries]
+    entries.sort(key=lambda entry: isinstance(entry, Alias))
+    held = MemorySource(
+        [(entry, opened.array(entry.path) if isinstance(entry, TensorInfo) else None) for entry in entries],
+        opened.header,
+    )
+    made = plan(held, to="torch")
+    assert not made.undone
+    assert [(each.path, each.target) for each in made.entries if isinstance(each, Alias)] == [("b.weight", "c.weight")]
