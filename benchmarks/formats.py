@@ -94,6 +94,7 @@ SAVE: dict[str, dict[str, Save]] = {
     "jax": {
         "ptformat": partial(ptformat.flax.save_file, durable=False),
         "safetensors.flax": safetensors.flax.save_file,
+        "zTensor": ztensor_save,
         "flax msgpack": msgpack_save,
         "orbax": orbax_save,
     },
@@ -140,12 +141,14 @@ LOAD: dict[str, dict[str, Load]] = {
     "numpy": {
         "ptformat": ptformat.load_file,
         "safetensors.numpy": safetensors.numpy.load_file,
+        "safetensors.numpy, pread": partial(safetensors.numpy.load_file, backend="pread"),
         "zTensor": partial(ztensor_load, np.from_dlpack),
         "numpy.savez": npz_load,
     },
     "jax": {
         "ptformat": ptformat.flax.load_file,
         "safetensors.flax": safetensors.flax.load_file,
+        "safetensors.flax, pread": partial(safetensors.flax.load_file, backend="pread"),
         "zTensor": partial(ztensor_load, jnp.from_dlpack),
         "flax msgpack": msgpack_load,
         "orbax": orbax_load,

@@ -26,17 +26,13 @@ def rows(settings: Settings) -> Iterator[Row]:
     arrays = inputs.filled(model(settings))
     total, wanted = inputs.nbytes(arrays), formats.touch(arrays)
     for framework, bars in BARS.items():
-        files: dict[str, Path] = {}
-        for name in formats.LOAD[framework]:
-            save = formats.SAVE[framework].get(name, formats.ztensor_save)
-            files[name] = settings.fast / f"load-{secrets.token_hex(4)}"
-            save(formats.into(framework, arrays), files[name])
-        loads = dict(formats.LOAD[framework])
-        loads["ptformat, verified"] = formats.VERIFYING[framework]
-        files["ptformat, verified"] = files["ptformat"]
-        entrants = [contestant(name, load, files[name], arrays, wanted) for name, load in loads.items()]
+        files = saved(framework, arrays, settings.fast)
+        loads = dict(formats.LOAD[framework]) | {"ptformat, verified": formats.VERIFYING[framework]}
+        entrants = [
+            contestant(name, load, files[name.partition(",")[0]], arrays, wanted) for name, load in loads.items()
+        ]
         values = speeds(race(entrants, settings.times(5 if framework == "jax" else 9)), total)
-        formats.remove(set(files.values()))
+        formats.remove(files.values())
         verified = values.pop("ptformat, verified")
         size = f"{total / 1e9:.2f} GB of float32 in {len(arrays)} tensors"
         where = f"{size}; {settings.where(settings.fast)}, in the page cache"
@@ -46,6 +42,15 @@ def rows(settings: Settings) -> Iterator[Row]:
         values = {"ptformat": verified, peer: values[peer]}
         work = f"load raw into {framework}, every checksum verified; the peer has none"
         yield Row("load", work, "GB/s", values, VERIFIED[framework], said)
+
+
+def saved(framework: str, arrays: inputs.Arrays, folder: Path) -> dict[str, Path]:
+    """A file of every format."""
+    tree = formats.into(framework, arrays)
+    files = {name: folder / f"load-{secrets.token_hex(4)}" for name in formats.SAVE[framework]}
+    for name, save in formats.SAVE[framework].items():
+        save(tree, files[name])
+    return files
 
 
 def contestant(name: str, load: formats.Load, path: Path, arrays: inputs.Arrays, wanted: int) -> Contestant:

@@ -59,7 +59,12 @@ def file_system(folder: Path) -> str:
         _, point, this, *_ = line.split()
         if Path(point) in (folder, *folder.parents) and len(point) >= len(found):
             found, kind = point, this
-    return f"{kind}, {shutil.disk_usage(folder).free / 2**30:.0f} GiB free"
+    return f"{kind}, {free(folder) / 2**30:.0f} GiB free"
+
+
+def free(folder: Path) -> int:
+    """Bytes that can be written there."""
+    return shutil.disk_usage(folder).free
 
 
 def is_memory(folder: Path) -> bool:

@@ -34,7 +34,7 @@ class Row:
     Attributes:
         group: The module that measured it.
         work: What was done, in a few words.
-        unit: GB/s, ms, s, MiB or %.
+        unit: GB/s, ms, s, MiB or %; none of a plain number.
         values: Contestant -> figures.
         bars: What is to be reached.
         remarks: File system, threads, durable or not, what was touched and checked.
@@ -79,9 +79,9 @@ def lines(row: Row) -> list[tuple[str, ...]]:
     name, *peers = row.values
     ours = row.values[name]
     digits = 4 if row.unit == "%" else 3
-    figure = f"{spread(ours, digits)} {row.unit}"
+    figure = f"{spread(ours, digits)} {row.unit}".rstrip()
     found = [
-        (figure, "–", "–", "–", f"{bar} {row.unit}", reached(bar, statistics.median(ours)))
+        (figure, "–", "–", "–", f"{bar} {row.unit}".rstrip(), reached(bar, statistics.median(ours)))
         for bar in row.bars
         if bar.peer is None
     ]
@@ -109,7 +109,7 @@ def unmet(rows: Iterable[Row]) -> list[str]:
             median = statistics.median(ratios(ours, row.values[bar.peer]) if bar.peer else ours)
             if not bar.met(median):
                 what = f"× {bar.peer}" if bar.peer else row.unit
-                found.append(f"{row.work}: {number(median, 4)} {what}, the bar is {bar} {what}")
+                found.append(f"{row.work}: {number(median, 4)} {what}, the bar is {bar} {what}".rstrip())
     return found
 
 

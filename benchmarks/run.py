@@ -32,6 +32,9 @@ GROUPS = {
     "load": "loading",
     "many": "many",
     "archive": "archive",
+    "convert": "convert",
+    "memory": "memory",
+    "growth": "growth",
 }
 TRANSFORMERS = ROOT / ".venv-transformers" / "bin" / "python"
 TRANSFORMERS_PACKAGES = ("transformers", "tokenizers", "huggingface_hub", "torch", "flax", "jax")
@@ -47,21 +50,22 @@ def main() -> None:
     in_memory = memory if memory.is_dir() and os.access(memory, os.W_OK) and machine.is_memory(memory) else None
     if in_memory is None:
         print("no file system in memory at /dev/shm: everything is on disk, and the bars of tmpfs mean little")
-    out = ROOT / "build" / "bench"
-    out.mkdir(parents=True, exist_ok=True)
+    build = ROOT / "build" / "bench"
+    build.mkdir(parents=True, exist_ok=True)
+    full = not (options.only or options.quick or options.rounds)
     with (
         tempfile.TemporaryDirectory(prefix="ptformat-bench-", dir=in_memory) as fast,
-        tempfile.TemporaryDirectory(prefix="on-disk-", dir=out) as disk,
+        tempfile.TemporaryDirectory(prefix="on-disk-", dir=build) as disk,
     ):
-        settings = Settings(Path(fast), Path(disk), ROOT, options.quick, options.rounds)
+        out = options.out or (HERE if full else build)
+        settings = Settings(Path(fast), Path(disk), ROOT, out, options.quick, options.rounds)
         if options.group:
-            in_group(settings, options.group, options.out)
+            in_group(settings, options.group, options.rows)
             return
         found = measured(settings, options.only or list(GROUPS))
-    full = not (options.only or options.quick or options.rounds)
     text = told(found)
     print(f"\n{text}")
-    save(found, text, HERE if full else out, in_readme=full)
+    save(found, text, out, in_readme=full)
     for line in found["unmet"]:
         print(f"not reached: {line}")
     print("a bar that is not reached is no error; the exit code is that of errors alone")
@@ -76,17 +80,18 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small inputs, three rounds: whether everything works")
     parser.add_argument("--list", action="store_true", help="print the groups")
     parser.add_argument("--group", choices=GROUPS, help=argparse.SUPPRESS)
+    parser.add_argument("--rows", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def in_group(settings: Settings, group: str, out: Path) -> None:
+def in_group(settings: Settings, group: str, target: Path) -> None:
     """One group, in this process; its rows go into a file."""
     rows = []
     for row in importlib.import_module(GROUPS[group]).rows(settings):
         print(f"  {row.work}: {report.lines(row)[0][0]}", file=sys.stderr)
         rows.append(row)
-    out.write_text(json.dumps(report.as_json(rows)), encoding="utf-8")
+    target.write_text(json.dumps(report.as_json(rows)), encoding="utf-8")
 
 
 def measured(settings: Settings, groups: list[str]) -> dict[str, Any]:
@@ -96,15 +101,15 @@ def measured(settings: Settings, groups: list[str]) -> dict[str, Any]:
     rows: list[report.Row] = []
     failed = []
     for group in groups:
-        print(group, file=sys.stderr)
-        out = settings.disk / f"{group}.json"
-        command = [sys.executable, __file__, "--group", group, "--out", str(out)]
+        print(f"{group}, after {time.time() - start:.0f} s", file=sys.stderr)
+        target = settings.disk / f"{group}.json"
+        command = [sys.executable, __file__, "--group", group, "--rows", str(target), "--out", str(settings.out)]
         command += ["--quick"] if settings.quick else []
         command += ["--rounds", str(settings.rounds)] if settings.rounds else []
         if subprocess.run(command, env=environment()).returncode:
             failed.append(group)
         else:
-            rows += map(report.as_row, json.loads(out.read_text(encoding="utf-8")))
+            rows += map(report.as_row, json.loads(target.read_text(encoding="utf-8")))
     return {
         "machine": facts | {"load before": before, "load after": machine.load()},
         "versions": machine.versions(),

@@ -17,18 +17,20 @@ class Settings:
         disk: A folder on a disk.
         quick: Small inputs and three rounds: whether everything works, no measurement.
         rounds: So many rounds everywhere, where given.
-        build: The folder of the other environments.
+        root: Of the checkout, with the environments.
+        out: Where results go.
     """
 
     fast: Path
     disk: Path
     root: Path
+    out: Path
     quick: bool = False
     rounds: int | None = None
 
-    def times(self, usual: int) -> int:
+    def times(self, usual: int, quick: int = 3) -> int:
         """How many rounds."""
-        return self.rounds or (3 if self.quick else usual)
+        return self.rounds or (quick if self.quick else usual)
 
     def where(self, folder: Path) -> str:
         return machine.file_system(folder).partition(",")[0]

@@ -7,8 +7,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 Times = dict[str, list[float]]
 
 
@@ -52,10 +53,10 @@ def race(contestants: Sequence[Contestant], rounds: int, *, warm: bool = True) -
     return times
 
 
-def rotated(contestants: Sequence[Contestant], turn: int) -> list[Contestant]:
+def rotated(items: Sequence[T], turn: int) -> list[T]:
     """All of them, the turn-th first: each is first, last and in between equally often."""
-    start = turn % len(contestants)
-    return [*contestants[start:], *contestants[:start]]
+    start = turn % len(items)
+    return [*items[start:], *items[:start]]
 
 
 def timed(contestant: Contestant, *, check: bool = False) -> float:

@@ -2,12 +2,14 @@
 
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
 sys.path.insert(0, str(FOLDER))
 
+import drawing  # noqa: E402
 import report  # noqa: E402
 import timing  # noqa: E402
 from report import Bar, Row  # noqa: E402
@@ -81,3 +83,18 @@ def test_the_table_goes_between_its_markers_and_nowhere_else() -> None:
     with pytest.raises(ValueError, match="no <!-- the last run"):
         report.put_between("above\n", "new")
     assert report.put_between((FOLDER / "README.md").read_text(encoding="utf-8"), "new")
+
+
+def test_slopes_are_of_logarithms() -> None:
+    assert drawing.slope([(10, 1e-3), (100, 1e-2), (1000, 1e-1)]) == pytest.approx(1)
+    assert drawing.slope([(10, 2.0), (1000, 2e4)]) == pytest.approx(2)
+
+
+def test_a_drawing_has_each_line_within_whole_powers_of_ten() -> None:
+    drawn = drawing.svg("t & u", "n", {"a": [(10, 2e-3), (1000, 2e-1)], "b": [(10, 1e-3)]}, dashed=["b"])
+    root = ElementTree.fromstring(drawn)
+    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts == ["t & u", "n", "10", "100", "1k", "1 ms", "10 ms", "100 ms", "1 s", "a", "b"]
+    circles = [(c.get("cx"), c.get("cy")) for c in root.iter("{http://www.w3.org/2000/svg}circle")]
+    assert len(circles) == 3
+    assert circles[2] == (f"{drawing.LEFT:.1f}", f"{drawing.HEIGHT - drawing.BOTTOM:.1f}")
