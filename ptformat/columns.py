@@ -48,6 +48,7 @@ SPARSE = {
 }
 
 Column = npt.NDArray[Any]
+_BITS = np.array([row.bits for row in TABLE], np.int64)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,7 +107,7 @@ class Index:
     @cached_property
     def rows(self) -> dict[str, int]:
         """Path -> row."""
-        return {path: row for row, path in enumerate(self.paths)}
+        return dict(zip(self.paths, range(len(self.paths)), strict=True))
 
     @cached_property
     def dim_starts(self) -> Column:
@@ -116,20 +117,21 @@ class Index:
     @cached_property
     def nbytes(self) -> Column:
         """Decoded bytes of each tensor; SHAPE for a product beyond the limit, zero dimensions left aside."""
-        rank, dims, starts = self.columns["rank"], self.columns["dims"], self.dim_starts
-        bits = np.array([row.bits for row in TABLE], np.int64)[self.columns["dtype"]]
-        result = np.zeros(rank.size, np.int64)
-        for width in np.unique(rank):
-            chosen = np.flatnonzero(rank == width)
-            shape = dims[starts[chosen][:, None] + np.arange(width)]
-            apart = np.where(shape == 0, 1, shape)  # NumPy and torch refuse [2**62, 2**62, 0]
-            # float64 decides what is surely within bounds; what is near or above them is multiplied exactly.
-            with np.errstate(over="ignore"):
-                near = apart.astype(np.float64).prod(axis=1) * bits[chosen] > MAX_INTEGER
-            for k in chosen[near]:
-                self._check_size(int(k), int(bits[k]))
-            result[chosen] = (shape.astype(np.int64).prod(axis=1) * bits[chosen] + 7) // 8
+        bits = _BITS[self.columns["dtype"]]
+        dims = self.columns["dims"].astype(np.int64)
+        # float64 decides what is surely within bounds; what is near or above them is multiplied exactly.
+        with np.errstate(over="ignore"):
+            near = self._products(np.maximum(dims, 1).astype(np.float64)) * bits > MAX_INTEGER
+        for k in np.flatnonzero(near).tolist():  # NumPy and torch refuse [2**62, 2**62, 0]
+            self._check_size(k, int(bits[k]))
+        result: Column = (self._products(dims) * bits + 7) // 8
         return result
+
+    def _products(self, dims: Column) -> Column:
+        """The product of each tensor's dimensions, 1 where it has none."""
+        products = np.multiply.reduceat(np.append(dims, dims.dtype.type(1)), self.dim_starts[:-1])
+        products[self.columns["rank"] == 0] = 1
+        return products
 
     def _check_size(self, k: int, bits: int) -> None:
         shape = self.shape(k)
@@ -164,7 +166,7 @@ class Index:
     @cached_property
     def layout(self) -> tuple[list[int], int]:
         """Start of each tensor in the file, and where the last one ends, in bytes."""
-        return offsets(self.nbytes.tolist(), self.held.tolist())
+        return offsets(self.nbytes, self.held)
 
     @cached_property
     def chunk_offsets(self) -> Column:
@@ -186,13 +188,15 @@ class Index:
         return coded
 
     @cached_property
-    def _shapes(self) -> list[tuple[int, ...]]:
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Shape of every tensor."""
         dims, starts = self.columns["dims"].tolist(), self.dim_starts.tolist()
         return [tuple(dims[start:end]) for start, end in pairwise(starts)]
 
     def shape(self, k: int) -> tuple[int, ...]:
         """Shape of the k-th tensor."""
-        return self._shapes[k]
+        start, end = self.dim_starts[k : k + 2]
+        return tuple(self.columns["dims"][start:end].tolist())
 
     def entry(self, row: int) -> Entry:
         """The entry of a row."""

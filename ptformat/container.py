@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import xxhash
 
 from .errors import FormatError
@@ -91,18 +92,25 @@ def align(position: int, decoded: int) -> int:
     return (position + step - 1) & -step
 
 
-def offsets(decoded: Iterable[int], stored: Iterable[int]) -> tuple[list[int], int]:
+def offsets(decoded: npt.ArrayLike, stored: npt.ArrayLike) -> tuple[list[int], int]:
     """Start of every tensor, from its decoded and stored bytes in index order, and where the last one ends.
 
     Raises:
         FormatError: LIMIT, when the end passes the largest file.
     """
-    starts = []
-    position = FRAME_BYTES
-    for size, held in zip(decoded, stored, strict=True):
-        position = align(position, size)
-        starts.append(position)
-        position += held
-    if position > MAX_FILE_BYTES:
-        raise FormatError("LIMIT", f"the tensors end at {position}, a file has at most {MAX_FILE_BYTES} bytes")
-    return starts, position
+    sizes, held = np.asarray(decoded, np.int64), np.asarray(stored, np.int64)
+    if not sizes.size:
+        return [], FRAME_BYTES
+    taken = -(-held // ALIGN) * ALIGN  # from a tensor's start to that of the next one, if that is a small one
+    starts = FRAME_BYTES + np.cumsum(taken) - taken
+    gaps = np.zeros_like(starts)
+    moved = 0
+    for k in np.flatnonzero(sizes >= PAGE_ALIGN_FROM).tolist():
+        before = int(starts[k]) + moved
+        gaps[k] = align(before, int(sizes[k])) - before
+        moved += int(gaps[k])
+    starts += np.cumsum(gaps)
+    end = int(starts[-1] + held[-1])
+    if end > MAX_FILE_BYTES:
+        raise FormatError("LIMIT", f"the tensors end at {end}, a file has at most {MAX_FILE_BYTES} bytes")
+    return starts.tolist(), end

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -150,8 +151,7 @@ class Reader(Mapping[str, Any]):
         return row is not None and bool(self.index.columns["type"][row] != NODE)
 
     def __iter__(self) -> Iterator[str]:
-        for row in np.flatnonzero(self.index.columns["type"] != NODE).tolist():
-            yield self.index.paths[row]
+        return compress(self.index.paths, (self.index.columns["type"] != NODE).tolist())
 
     def __len__(self) -> int:
         return int(np.count_nonzero(self.index.columns["type"] != NODE))

@@ -28,9 +28,10 @@ def check(index: Index) -> None:
 def _check_values(index: Index) -> None:
     """Types of the sparse columns' values, and axes against ranks."""
     for name, held in index.sparse.items():
-        for row, value in held.items():
-            if fault := _FAULTS[name](value):
-                raise FormatError("SCHEMA", f"{name} of {_entry(index, row)}: {fault}", path=index.paths[row])
+        faults = {key: _FAULTS[name](value) for key, value in {id(value): value for value in held.values()}.items()}
+        if any(faults.values()):
+            row, fault = next((row, faults[id(value)]) for row, value in held.items() if faults[id(value)])
+            raise FormatError("SCHEMA", f"{name} of {_entry(index, row)}: {fault}", path=index.paths[row])
     for row, axes in index.sparse.get("axes", {}).items():
         rank = _rank(index, row)
         if rank is not None and rank != len(axes):
@@ -120,11 +121,13 @@ def _alias(index: Index, row: int, what: str) -> FormatError:
 
 def _check_inheritance(index: Index) -> None:
     """An alias does not repeat what it takes over from its target."""
-    types = index.columns["type"]
+    aliases = np.flatnonzero(index.columns["type"] == ALIAS).tolist()
     for name in ("axes", "role", "trainable"):
-        for row, value in index.sparse.get(name, {}).items():
-            if types[row] != ALIAS:
+        held = index.sparse.get(name, {})
+        for row in aliases:
+            if row not in held:
                 continue
+            value = held[row]
             perm = index.sparse.get("perm", {}).get(row)
             target = int(index.columns["alias"][index.ordinals[row]])
             inherited = index.inherited(target, tuple(perm) if perm else None).get(name)
@@ -142,37 +145,60 @@ def _entry(index: Index, row: int) -> str:
     return f"{kind} {index.paths[row]!r} (entry {row})"
 
 
+def _first_beneath(joined: str) -> dict[int, int]:
+    """Row of each path that has others beneath it -> the first row among those; `joined` is the paths, by lines.
+
+    Sorted by segments, what is beneath a path follows it at once. No inner path is built that is not an entry's: all
+    prefixes together may be a hundred times as long as the index.
+    """
+    # The dots that divide become the lowest character, and one ends each path but the root's.
+    divided = joined.replace("\\\\", "\2").replace("\\.", "\3").replace(".", "\1").replace("\n", "\1\n")
+    keys = f"{divided}\1".split("\n")
+    root = keys.index("\1") if "\1" in keys else None
+    first = {} if root is None or len(keys) == 1 else {root: int(root == 0)}
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    ordered = [keys[row] for row in order]
+    if not any(map(str.startswith, ordered[1:], ordered)):
+        return first
+    above: list[int] = []  # rows, each beneath the one before
+    for row in order:
+        while above and not keys[row].startswith(keys[above[-1]]):
+            _close(above, first)
+        above.append(row)
+    while above:
+        _close(above, first)
+    return first
+
+
+def _close(above: list[int], first: dict[int, int]) -> None:
+    """Take the last row off; it and what is beneath it are beneath the row before."""
+    row = above.pop()
+    if above:
+        outer = above[-1]
+        first[outer] = min(first.get(outer, row), first.get(row, row), row)
+
+
 class _Nesting:
     """The tree that the paths span, checked against its nodes."""
 
     def __init__(self, index: Index) -> None:
         self.index = index
-        self.first: dict[str, int] = {}  # inner path that is an entry's -> row of the first entry beneath it
+        joined = "\n".join(index.paths)
+        self.escaped = "\\" in joined
         self.nodes = {index.paths[r]: r for r in np.flatnonzero(index.columns["type"] == NODE).tolist()}
-        self.escaped = any("\\" in path for path in index.paths)
+        self.first = _first_beneath(joined)  # row of an inner path's entry -> row of the first entry beneath it
 
     def check(self) -> None:
         index, first = self.index, self.first
         if not index.paths:
             raise FormatError("TREE", "no entry; an empty tree is one map node at the root")
-        # Only for the paths of entries: all prefixes together may be a hundred times as long as the index.
-        before = ""
-        for row, path in enumerate(index.paths):
-            above = path
-            while above:
-                above = self.parent(above)
-                if above in first or (before and before.startswith(above and f"{above}.")):
-                    break  # this and what is further up was seen at an earlier row
-                if above in index.rows:
-                    first[above] = row
-            before = path
         types = index.columns["type"]
-        for row, path in enumerate(index.paths):
-            if path in first and types[row] != NODE:
-                raise self._tree(row, f"has entries beneath it, such as {index.paths[first[path]]!r}")
-        for path, row in self.nodes.items():
-            if first.get(path, row) < row:
-                raise self._tree(row, f"stands after {index.paths[first[path]]!r}, which is beneath it")
+        for row in sorted(first):
+            if types[row] != NODE:
+                raise self._tree(row, f"has entries beneath it, such as {index.paths[first[row]]!r}")
+        for row in self.nodes.values():
+            if first.get(row, row) < row:
+                raise self._tree(row, f"stands after {index.paths[first[row]]!r}, which is beneath it")
         self._check_nodes()
 
     def parent(self, path: str) -> str:
@@ -193,13 +219,12 @@ class _Nesting:
         for path, row in self.nodes.items():
             form = _form(self.index, row)
             said = any(row in self.index.sparse.get(name, ()) for name in ("module", "class", "attrs"))
-            within = self._container(path)
             if form == "part":
-                if within != "flat":
+                if (within := self._container(path)) != "flat":
                     raise self._tree(row, f"is a part, but the container around it is {within or 'none'}, not flat")
                 if not said:
                     raise FormatError("NONCANONICAL", f"{_entry(self.index, row)}: a part that says nothing", path=path)
-            elif form == "map" and path in self.first and not said and within != "flat":
+            elif form == "map" and row in self.first and not said and self._container(path) != "flat":
                 raise FormatError("NONCANONICAL", f"{_entry(self.index, row)}: a map node that says nothing", path=path)
             elif form in ORDERED_FORMS or form == "keys":
                 listed.append(path)
