@@ -218,6 +218,15 @@ class Index:
         target = int(self.columns["alias"][k])
         return Alias(path, self.paths[target], perm, **{**self.inherited(target, perm), **said})
 
+    def of_type(self, kind: int) -> dict[str, Any]:
+        """The entries of one type by path."""
+        return {self.paths[row]: self.entry(row) for row in np.flatnonzero(self.columns["type"] == kind).tolist()}
+
+    @property
+    def nodes(self) -> dict[str, Node]:
+        """What is said of inner nodes, by path."""
+        return self.of_type(NODE)
+
     def inherited(self, target: int, perm: tuple[int, ...] | None) -> dict[str, Any]:
         """What an alias of row `target` takes over where it says nothing itself."""
         said = {name: self.sparse[name][target] for name in _INHERITED if target in self.sparse.get(name, ())}

@@ -222,35 +222,51 @@ def build(entries: Sequence[Entry], read: Callable[[str], Any], made: Made | Non
 
     `made` is asked about the container of each node, the inner ones first.
     """
-    nodes = {entry.path: entry for entry in entries if isinstance(entry, Node) and entry.form != "part"}
-    root: _Growing | None = None
-    for entry in entries:
-        if isinstance(entry, Node) and entry.form == "part":
+    nodes = {entry.path: entry for entry in entries if isinstance(entry, Node)}
+    return assemble([entry.path for entry in entries], nodes, read, made)
+
+
+def assemble(
+    names: Sequence[str], nodes: Mapping[str, Node], read: Callable[[str], Any], made: Made | None = None
+) -> Any:
+    """`build` of the paths of all entries, in order, and of those of them that are nodes."""
+    assert names  # the index check refuses a file without entries
+    if "" in names and "" not in nodes:
+        return read("")
+    containers = {path: _Growing(node) for path, node in nodes.items() if node.form != "part"}
+    root = containers.setdefault("", _Growing(None))
+    if root.form == "flat" and len(containers) == 1:
+        root.children = {_key(name): read(name) for name in names if name not in nodes}
+        return root.finish(made)
+    within: dict[str, tuple[_Growing, int]] = {"": (root, 0)}
+    for name in names:
+        node = nodes.get(name)
+        if not name or (node and node.form == "part"):
             continue
-        segments = paths.parse(entry.path)
-        if root is None:
-            if not segments and not isinstance(entry, Node):
-                return read(entry.path)
-            root = _Growing(nodes.get(""))
-        if segments:
-            item = _Growing(entry) if isinstance(entry, Node) else read(entry.path)
-            _place(root, segments, item, nodes)
-    assert root is not None  # the index check refuses a file without entries
+        at, start = _around(paths.parent(name), within, nodes)
+        at.children[_key(name[start:])] = containers[name] if node else read(name)
+        if node:
+            within[name] = containers[name], len(name) + 1
     return root.finish(made)
 
 
-def _place(root: _Growing, segments: Segments, item: Any, nodes: Mapping[str, Node]) -> None:
-    at = root
-    start = 0
-    for end in range(1, len(segments)):
-        if at.form == "flat" and paths.render(segments[:end]) not in nodes:
-            continue
-        key = paths.join_flat(segments[start:end])
-        if key not in at.children:
-            at.children[key] = _Growing(None)
-        at = at.children[key]
-        start = end
-    at.children[paths.join_flat(segments[start:])] = item
+def _around(path: str, within: dict[str, tuple[_Growing, int]], nodes: Mapping[str, Node]) -> tuple[_Growing, int]:
+    """The container of what is directly beneath an inner path, and where in its path its key begins.
+
+    `within` holds what is known of that by path. In a flat map an inner path without a node is a mere prefix of keys.
+    """
+    if path not in within:
+        at, start = _around(paths.parent(path), within, nodes)
+        if at.form != "flat" or (path in nodes and nodes[path].form != "part"):
+            inner = at.children[_key(path[start:])] = _Growing(None)
+            at, start = inner, len(path) + 1
+        within[path] = at, start
+    return within[path]
+
+
+def _key(path: str) -> str:
+    """The key that one or more segments of a path stand for."""
+    return paths.join_flat(paths.parse(path)) if "\\" in path else path
 
 
 class _Growing:

@@ -9,10 +9,8 @@ import numpy as np
 
 from . import containers
 from .atomic import PathLike
-from .columns import NODE
 from .paths import join_flat, parse
 from .reader import Reader, aligned, map_file
-from .tree import Node
 
 
 def open(path: PathLike, *, verify: bool = False) -> Reader:
@@ -57,9 +55,8 @@ def load(data: bytes, *, verify: bool = False) -> dict[str, Any]:
 def flat(reader: Reader) -> dict[str, Any]:
     """Key or path -> array or value, as `load_file` gives them."""
     loaded = reader.load()
-    rows = np.flatnonzero(reader.index.columns["type"] == NODE)
-    nodes = [node for node in map(reader.index.entry, rows.tolist()) if isinstance(node, Node) and node.form != "part"]
-    if [(node.path, node.form) for node in nodes] == [("", "flat")] and any("\\" in path for path in loaded):
+    forms = [(path, node.form) for path, node in reader.index.nodes.items() if node.form != "part"]
+    if forms == [("", "flat")] and any("\\" in path for path in loaded):
         return {join_flat(parse(path)): leaf for path, leaf in loaded.items()}
     return loaded
 
@@ -67,4 +64,4 @@ def flat(reader: Reader) -> dict[str, Any]:
 def tree(reader: Reader) -> Any:
     """The containers that were saved, as `load_tree` gives them."""
     loaded = reader.load()
-    return containers.build(reader.entries, loaded.__getitem__)
+    return containers.assemble(reader.index.paths, reader.index.nodes, loaded.__getitem__)

@@ -73,15 +73,14 @@ def check(path: str) -> None:
         FormatError: PATH, with the rule that is broken.
     """
     try:
-        size = len(path.encode())
+        size = len(path) if path.isascii() else len(path.encode())
     except UnicodeEncodeError:
         raise FormatError("PATH", f"path {path!r} holds a lone surrogate and has no UTF-8 form") from None
     if size > MAX_PATH_BYTES:
         raise FormatError("PATH", f"path {path[:40]!r}… has {size} bytes, at most {MAX_PATH_BYTES} are allowed")
     if path and not _PATH.fullmatch(path):
         raise FormatError("PATH", f"path {path!r}: {_fault(path)}", path=path)
-    depth = len(_BOUNDARY.findall(path)) if path else 0
-    if depth > MAX_PATH_DEPTH:
+    if size > _SHORT and (depth := len(_BOUNDARY.findall(path))) > MAX_PATH_DEPTH:
         raise FormatError("PATH", f"path {path[:40]!r}… has {depth} segments, at most {MAX_PATH_DEPTH} are allowed")
 
 

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from itertools import compress
+from itertools import compress, repeat
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from .tree import Alias, Branch, Entry, Leaf, grow
 
 Buffer = bytes | bytearray | memoryview | mmap.mmap
 Key = tuple[int, tuple[int, ...] | None]  # of an array: row of the tensor, and the alias' permutation
+_WHOLE = np.array([dtype.bits >= 8 for dtype in dtypes.TABLE])  # of each element type, whether it takes whole bytes
 
 
 class Reader(Mapping[str, Any]):
@@ -46,7 +47,7 @@ class Reader(Mapping[str, Any]):
         self.name = name
         self._buffer: memoryview | None = memoryview(buffer)
         self._verify = verify
-        self._arrays: weakref.WeakValueDictionary[Key, Array] = weakref.WeakValueDictionary()
+        self._arrays: dict[Key, weakref.ref[Array]] = {}
         self._writable = not self._buffer.readonly
         self.index = _read_index(self._buffer)
 
@@ -78,8 +79,7 @@ class Reader(Mapping[str, Any]):
     @property
     def aliases(self) -> dict[str, Alias]:
         """The aliases by path."""
-        rows = np.flatnonzero(self.index.columns["type"] == ALIAS)
-        return {self.index.paths[row]: self.index.entry(row) for row in rows.tolist()}  # type: ignore[misc]
+        return self.index.of_type(ALIAS)
 
     @cached_property
     def tree(self) -> Branch | Leaf:
@@ -172,8 +172,10 @@ class Reader(Mapping[str, Any]):
     def load(self, paths: Iterable[str] | None = None) -> dict[str, Any]:
         """Path -> array or value of these paths (all by default), compressed chunks decoded in parallel."""
         wanted = list(self if paths is None else paths)
-        held = self._decode_ahead([self._row(path) for path in wanted])
-        loaded = {path: self[path] for path in wanted}
+        rows = list(map(self._row, wanted))
+        held = self._decode_ahead(rows)
+        mapped = self._map_ahead(rows)
+        loaded = {path: mapped[row] if row in mapped else self[path] for path, row in zip(wanted, rows, strict=True)}
         held.clear()  # from here on `loaded` alone keeps them
         return loaded
 
@@ -204,12 +206,17 @@ class Reader(Mapping[str, Any]):
             raise KeyError(f"no entry {path!r} in {self.name}") from None
 
     def _array(self, row: int) -> Array:
-        row, perm = self._target(row)
-        array = self._arrays.get((row, perm))
+        key = row, perm = self._target(row)
+        array = self._held(key)
         if array is None:
             array = self._tensor(row) if perm is None else self._array(row).transpose(perm)
-            self._arrays[row, perm] = array
+            self._arrays[key] = weakref.ref(array)
         return array
+
+    def _held(self, key: Key) -> Array | None:
+        """The array that was handed out before, if someone still holds it."""
+        held = self._arrays.get(key)  # not a WeakValueDictionary, which takes as long as all else for a tensor
+        return None if held is None else held()
 
     def _target(self, row: int) -> Key:
         """The row of the tensor behind a tensor's or alias' row, and the alias' permutation."""
@@ -240,9 +247,13 @@ class Reader(Mapping[str, Any]):
 
     def raw(self, start: int, size: int) -> memoryview:
         """Bytes of the file."""
+        return self._map[start : start + size]
+
+    @property
+    def _map(self) -> memoryview:
         if self._buffer is None:
             raise ValueError(f"{self.name} is closed")
-        return self._buffer[start : start + size]
+        return self._buffer
 
     def _decode(self, k: int, into: Array, pool: ThreadPoolExecutor | None = None) -> list[Any]:
         first, last = (int(n) for n in self.index.chunk_starts[k : k + 2])
@@ -268,8 +279,27 @@ class Reader(Mapping[str, Any]):
                 future.result()
         held: dict[Key, Array] = {(row, None): self._unpacked(k, into[row]) for row, k in packed.items()}
         for key, array in held.items():
-            self._arrays[key] = array
+            self._arrays[key] = weakref.ref(array)
         return list(held.values())
+
+    def _map_ahead(self, rows: list[int]) -> dict[int, Array]:
+        """Row -> array of the tensors among these rows that are views of the map, all made at once."""
+        if self._verify:
+            return {}
+        index = self.index
+        asked = np.array([row for row in rows if self._held((row, None)) is None] if self._arrays else rows, np.intp)
+        tensors = asked[index.columns["type"][asked] == TENSOR]
+        k = index.ordinals[tensors]
+        raw = ~index.coded[k] & _WHOLE[index.columns["dtype"][k]]
+        tensors, places = tensors[raw], k[raw].tolist()
+        if not places:
+            return {}
+        kinds = [dtypes.TABLE[code].numpy for code in index.columns["dtype"][k[raw]].tolist()]
+        shapes, starts = [index.shapes[k] for k in places], [index.layout[0][k] for k in places]
+        mapped = dict(zip(tensors.tolist(), map(np.ndarray, shapes, kinds, repeat(self._map), starts), strict=True))
+        for row, array in mapped.items():
+            self._arrays[row, None] = weakref.ref(array)
+        return mapped
 
     def stored(self, k: int, c: int) -> memoryview:
         """Stored bytes of chunk `c` of the k-th tensor, against its checksum. CHECKSUM when they differ."""

@@ -250,7 +250,8 @@ def tree(reader: Reader, *, boxes: bool = False, types: states.Types | None = ()
         kind = None if types is None else states.variable_type(node.class_, node.attrs, types)
         return states.variable(kind, node.attrs, whole[states.VALUE]) if kind and [*whole] == [states.VALUE] else whole
 
-    return containers.build(reader.entries, arrays(reader, boxes=boxes, types=types).__getitem__, made)
+    found = arrays(reader, boxes=boxes, types=types)
+    return containers.assemble(reader.index.paths, reader.index.nodes, found.__getitem__, made)
 
 
 def arrays(

@@ -91,4 +91,5 @@ def load(data: bytes, *, device: Device = "cpu", verify: bool = False) -> Any:
 
 def _tree(reader: Reader, device: Device) -> Any:
     leaves = tensors.leaves(reader, device=device)
-    return versions.put_back(containers.build(reader.entries, leaves.__getitem__), versions.of(reader.metadata))
+    tree = containers.assemble(reader.index.paths, reader.index.nodes, leaves.__getitem__)
+    return versions.put_back(tree, versions.of(reader.metadata))
