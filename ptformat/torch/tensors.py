@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -31,6 +31,7 @@ PAIRS = "float4_e2m1fn"
 if isinstance(_pairs := getattr(torch, "float4_e2m1fn_x2", None), torch.dtype):
     DTYPES[PAIRS] = _pairs
 NAMES: dict[torch.dtype, str] = {dtype: name for name, dtype in DTYPES.items()}
+_ALWAYS = DTYPES.keys() - {PAIRS}  # what torch has tensors of in any shape
 
 # Types that torch does not hand to NumPy: they go over as integers of their width.
 _CARRIERS: dict[str, torch.dtype] = {
@@ -61,8 +62,7 @@ def from_array(array: Array, name: str) -> torch.Tensor:
         return torch.from_numpy(packed.reshape(*array.shape[:-1], array.shape[-1] // 2)).view(DTYPES[PAIRS])
     if name not in _CARRIERS:
         return torch.from_numpy(array)
-    carrier = _CARRIERS[name]
-    return torch.from_numpy(array.view(str(carrier).removeprefix("torch."))).view(DTYPES[name])
+    return torch.from_numpy(array.view("i2" if array.itemsize == 2 else "u1")).view(DTYPES[name])
 
 
 def as_tensor(leaf: Any) -> Any:
@@ -171,8 +171,39 @@ def leaves(reader: Reader, paths: Iterable[str] | None = None, device: Device = 
         FormatError: DTYPE with every tensor whose element type torch has not.
     """
     wanted = list(reader if paths is None else paths)
+    aliases = reader.aliases
+    _refuse_unknown(reader, wanted, aliases)
+    loaded = reader.load(dict.fromkeys(aliases[path].target if path in aliases else path for path in wanted))
+    index = reader.index
+    classes = {index.paths[row]: class_ for row, class_ in index.sparse.get("class", {}).items() if class_ in _ARRAYS}
+    on_cpu = torch.device(device) == torch.device("cpu")
+    for path, leaf in loaded.items():
+        if not isinstance(leaf, np.ndarray):
+            continue
+        if path not in classes:
+            tensor = from_array(leaf, dtypes.of(leaf.dtype, path).name)
+            loaded[path] = tensor if on_cpu else tensor.to(device)
+        elif classes[path] == "numpy.generic" and not leaf.ndim:
+            loaded[path] = leaf[()]
+    return {path: _tied(aliases[path], loaded) if path in aliases else loaded[path] for path in wanted}
+
+
+def _tied(alias: Alias, loaded: dict[Any, Any]) -> Any:
+    """What an alias stands for; its permutation is made once and kept."""
+    if alias.perm is None:
+        return loaded[alias.target]
+    key = alias.target, alias.perm
+    if key not in loaded:
+        whole = loaded[alias.target]
+        loaded[key] = whole.transpose(alias.perm) if isinstance(whole, np.ndarray) else whole.permute(alias.perm)
+    return loaded[key]
+
+
+def _refuse_unknown(reader: Reader, wanted: list[str], aliases: Mapping[str, Alias]) -> None:
+    if all(dtypes.TABLE[code].name in _ALWAYS for code in set(reader.index.columns["dtype"].tobytes())):
+        return
     found = {path: reader.info(path) for path in wanted}
-    sources = {path: reader.info(entry.target) if isinstance(entry, Alias) else entry for path, entry in found.items()}
+    sources = {path: reader.info(aliases[path].target) if path in aliases else entry for path, entry in found.items()}
     unknown = [
         f"{path!r}: {entry.dtype}"
         for path, entry in sources.items()
@@ -180,27 +211,6 @@ def leaves(reader: Reader, paths: Iterable[str] | None = None, device: Device = 
     ]
     if unknown:
         raise several("DTYPE", "what torch has no tensors for; ptformat.load_tree gives NumPy arrays", unknown)
-    loaded = reader.load(dict.fromkeys(entry.path for entry in sources.values()))
-    tensors: dict[tuple[str, tuple[int, ...] | None], torch.Tensor] = {}
-    result: dict[str, Any] = {}
-    for path, source in sources.items():
-        if not isinstance(source, TensorInfo):
-            result[path] = loaded[path]
-            continue
-        if source.class_ in _ARRAYS:
-            perm = getattr(found[path], "perm", None)
-            array = loaded[source.path] if perm is None else loaded[source.path].transpose(perm)
-            result[path] = array[()] if source.class_ == "numpy.generic" and not array.ndim else array
-            continue
-        if (source.path, None) not in tensors:
-            tensors[source.path, None] = from_array(loaded[source.path], source.dtype).to(device)
-        entry = found[path]
-        perm = entry.perm if isinstance(entry, Alias) else None
-        if (source.path, perm) not in tensors:
-            assert perm is not None
-            tensors[source.path, perm] = tensors[source.path, None].permute(perm)
-        result[path] = tensors[source.path, perm]
-    return result
 
 
 def _held(source: TensorInfo, entry: Entry) -> bool:
