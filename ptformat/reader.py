@@ -9,12 +9,12 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from itertools import compress, repeat
+from itertools import compress
 from typing import Any
 
 import numpy as np
 
-from . import dtypes, index, profile
+from . import collector, dtypes, index, profile
 from .atomic import PathLike
 from .codecs import MODULES, RAW, THREADS, zstd
 from .columns import ALIAS, NODE, TENSOR, VALUE, Index
@@ -27,6 +27,7 @@ from .tree import Alias, Branch, Entry, Leaf, grow
 
 Buffer = bytes | bytearray | memoryview | mmap.mmap
 Key = tuple[int, tuple[int, ...] | None]  # of an array: row of the tensor, and the alias' permutation
+_NUMPY = [dtype.numpy for dtype in dtypes.TABLE]
 _WHOLE = np.array([dtype.bits >= 8 for dtype in dtypes.TABLE])  # of each element type, whether it takes whole bytes
 
 
@@ -174,8 +175,10 @@ class Reader(Mapping[str, Any]):
         wanted = list(self if paths is None else paths)
         rows = list(map(self._row, wanted))
         held = self._decode_ahead(rows)
-        mapped = self._map_ahead(rows)
-        loaded = {path: mapped[row] if row in mapped else self[path] for path, row in zip(wanted, rows, strict=True)}
+        with collector.paused():
+            mapped = self._map_ahead(rows)
+            found = zip(wanted, map(mapped.get, rows), strict=True)
+            loaded = {path: self[path] if array is None else array for path, array in found}
         held.clear()  # from here on `loaded` alone keeps them
         return loaded
 
@@ -289,15 +292,16 @@ class Reader(Mapping[str, Any]):
         index = self.index
         asked = np.array([row for row in rows if self._held((row, None)) is None] if self._arrays else rows, np.intp)
         tensors = asked[index.columns["type"][asked] == TENSOR]
-        k = index.ordinals[tensors]
-        raw = ~index.coded[k] & _WHOLE[index.columns["dtype"][k]]
-        tensors, places = tensors[raw], k[raw].tolist()
-        if not places:
+        ordinals = index.ordinals[tensors]
+        raw = ~index.coded[ordinals] & _WHOLE[index.columns["dtype"][ordinals]]
+        if not raw.any():
             return {}
-        kinds = [dtypes.TABLE[code].numpy for code in index.columns["dtype"][k[raw]].tolist()]
-        shapes, starts = [index.shapes[k] for k in places], [index.layout[0][k] for k in places]
-        mapped = dict(zip(tensors.tolist(), map(np.ndarray, shapes, kinds, repeat(self._map), starts), strict=True))
-        for row, array in mapped.items():
+        tensors, ordinals = tensors[raw], ordinals[raw]
+        codes = index.columns["dtype"][ordinals].tolist()
+        whole, shapes, starts = self._map, index.shapes, index.layout[0]
+        mapped: dict[int, Array] = {}
+        for row, k, code in zip(tensors.tolist(), ordinals.tolist(), codes, strict=True):
+            mapped[row] = array = np.ndarray(shapes[k], _NUMPY[code], whole, starts[k])
             self._arrays[row, None] = weakref.ref(array)
         return mapped
 

@@ -14,7 +14,7 @@ CORE = pathlib.Path(ptformat.__file__).parent
 ORDER = """
 errors limits
 dtypes paths profile
-bands tree container codecs
+bands tree container codecs collector
 columns structure index
 atomic containers slices
 writer reader

@@ -14,9 +14,9 @@ from flax import nnx
 from flax.core import FrozenDict, freeze
 from flax.core.meta import AxisMetadata
 
-from .. import containers, paths
+from .. import collector, containers, paths
 from ..attrs import class_name
-from ..dtypes import BY_NAME, Array
+from ..dtypes import BY_NAME, TABLE, Array
 from ..errors import FormatError, several
 from ..reader import Reader
 from ..tree import Alias, Entry, Node, TensorInfo
@@ -39,6 +39,7 @@ _BOXES: dict[str, type[nn.Partitioned[Any]]] = {
 _FROZEN = "flax.core.frozen_dict.FrozenDict"
 _KEY = "jax.dtypes.prng_key"
 """The class of a tensor that holds the data of PRNG keys; its attribute `impl` names the generator."""
+_TOGETHER = 64  # arrays handed to JAX at once
 
 
 @dataclass
@@ -265,27 +266,22 @@ def arrays(
         boxes: Put linen's boxes on again.
         types: Make Variables, of the classes of `flax.nnx` and these; None makes none.
     """
-    infos = {path: reader.info(path) for path in (reader if wanted is None else _closed(reader, wanted))}
-    narrowed = [
-        f"{path!r}: {entry.dtype} would be {jax_dtype(entry.dtype) or 'nothing'}"
-        for path, entry in infos.items()
-        if isinstance(entry, TensorInfo) and jax_dtype(entry.dtype) != entry.dtype
-    ]
-    if narrowed:
-        remedy = "jax.config.update('jax_enable_x64', True) keeps 64 bits, ptformat.load_tree gives NumPy arrays"
-        raise several("DTYPE", f"what JAX would narrow; {remedy}", narrowed)
-    loaded = reader.load(infos)
-    result: dict[str, Any] = {}
-    for path, entry in infos.items():
-        if isinstance(entry, Alias):
-            target = result[entry.target]
-            if entry.perm is None:
+    names = list(reader if wanted is None else _closed(reader, wanted))
+    _refuse_narrowed(reader, names)
+    aliases, said = reader.aliases, reader.index.sparse
+    classed = {reader.index.paths[row] for name in ("class", "attrs") for row in said.get(name, ())}
+    result = reader.load(names)
+    with collector.paused():
+        _put(result, [path for path, leaf in result.items() if isinstance(leaf, np.ndarray) and path not in aliases])
+    for path in names:
+        if (alias := aliases.get(path)) is not None:
+            target = result[alias.target]
+            if alias.perm is None:
                 result[path] = target if isinstance(target, nnx.Variable) else unboxed(target)
             else:
-                result[path] = unboxed(target).transpose(entry.perm)
-        elif isinstance(entry, TensorInfo):
-            # No device is named, so that the array is not bound to one. JAX keeps the NumPy array, and so the map.
-            array = jax.device_put(loaded[path])
+                result[path] = unboxed(target).transpose(alias.perm)
+        elif path in classed and isinstance(entry := reader.info(path), TensorInfo):
+            array = result[path]
             box = _BOXES.get(entry.class_ or "") if boxes else None
             kind = states.variable_type(entry.class_, entry.attrs, types or ())
             if entry.class_ == _KEY or ("impl" in (entry.attrs or {}) and (kind or entry.class_ in _BOXES)):
@@ -294,9 +290,31 @@ def arrays(
                 result[path] = states.variable(kind, entry.attrs, array)
             else:
                 result[path] = box(array, names=_names(entry)) if box else array
-        else:
-            result[path] = loaded[path]
     return result
+
+
+def _refuse_narrowed(reader: Reader, names: list[str]) -> None:
+    codes = set(reader.index.columns["dtype"].tobytes())
+    if all(jax_dtype(TABLE[code].name) == TABLE[code].name for code in codes):
+        return
+    narrowed = [
+        f"{path!r}: {entry.dtype} would be {jax_dtype(entry.dtype) or 'nothing'}"
+        for path in names
+        if isinstance(entry := reader.info(path), TensorInfo) and jax_dtype(entry.dtype) != entry.dtype
+    ]
+    if narrowed:
+        remedy = "jax.config.update('jax_enable_x64', True) keeps 64 bits, ptformat.load_tree gives NumPy arrays"
+        raise several("DTYPE", f"what JAX would narrow; {remedy}", narrowed)
+
+
+def _put(result: dict[str, Any], names: list[str]) -> None:
+    """Replace the arrays of these paths by jax arrays, some at a time: faster than one by one, and than all at once.
+
+    No device is named, so that an array is not bound to one. JAX keeps the NumPy array, and so the map.
+    """
+    for start in range(0, len(names), _TOGETHER):
+        some = names[start : start + _TOGETHER]
+        result.update(zip(some, jax.device_put([result[path] for path in some]), strict=True))
 
 
 def _closed(reader: Reader, wanted: Iterable[str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from .. import dtypes
+from .. import collector, dtypes
 from ..attrs import class_name
 from ..containers import flatten, numpy_array
 from ..dtypes import BY_NAME, Array, pack
@@ -177,14 +177,15 @@ def leaves(reader: Reader, paths: Iterable[str] | None = None, device: Device = 
     index = reader.index
     classes = {index.paths[row]: class_ for row, class_ in index.sparse.get("class", {}).items() if class_ in _ARRAYS}
     on_cpu = torch.device(device) == torch.device("cpu")
-    for path, leaf in loaded.items():
-        if not isinstance(leaf, np.ndarray):
-            continue
-        if path not in classes:
-            tensor = from_array(leaf, dtypes.of(leaf.dtype, path).name)
-            loaded[path] = tensor if on_cpu else tensor.to(device)
-        elif classes[path] == "numpy.generic" and not leaf.ndim:
-            loaded[path] = leaf[()]
+    with collector.paused():
+        for path, leaf in loaded.items():
+            if not isinstance(leaf, np.ndarray):
+                continue
+            if path not in classes:
+                tensor = from_array(leaf, dtypes.of(leaf.dtype, path).name)
+                loaded[path] = tensor if on_cpu else tensor.to(device)
+            elif classes[path] == "numpy.generic" and not leaf.ndim:
+                loaded[path] = leaf[()]
     return {path: _tied(aliases[path], loaded) if path in aliases else loaded[path] for path in wanted}
 
 
