@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -241,6 +242,8 @@ class Index:
 
 
 _INHERITED = ("axes", "role", "trainable")
+_SAID = attrgetter("axes", "role", "trainable", "class_", "attrs")  # of a tensor
+_NOTHING = (None,) * 5
 
 
 def _as_key(key: Any) -> Any:
@@ -271,6 +274,8 @@ def columns_of(
     columns = {name: np.array(raw[name], kind) for name, kind in PACKED.items()}
     sparse: dict[str, dict[int, Any]] = {}
     for row, entry in enumerate(entries):
+        if type(entry) is TensorInfo and _SAID(entry) == _NOTHING:
+            continue
         for name, value in _said(entry, entries, rows):
             sparse.setdefault(name, {})[row] = value
     values = [entry.value for entry in entries if isinstance(entry, Value)]

@@ -102,7 +102,7 @@ def flatten(tree: Any, as_array: AsArray = numpy_array) -> Iterator[tuple[Entry,
         FormatError: TYPE for an object that is neither container, tensor nor value; PATH for a key that no path can
             hold.
     """
-    yield from _Flattening(as_array).walk(tree, ())
+    yield from _Flattening(as_array).walk(tree, "")
 
 
 class _Flattening:
@@ -111,29 +111,28 @@ class _Flattening:
         self.seen: dict[int, tuple[Any, str]] = {}  # id -> the object, kept alive so that ids stay unique
         self.open: set[int] = set()
 
-    def walk(self, tree: Any, at: Segments, in_flat: bool = False) -> Iterator[tuple[Entry, Array | None]]:
-        path = paths.render(at)
+    def walk(self, tree: Any, path: str, depth: int = 0, in_flat: bool = False) -> Iterator[tuple[Entry, Array | None]]:
         if tree is None or type(tree) in (bool, int, float, str, bytes):
             if type(tree) is int and not -(2**63) <= tree < 2**64:
                 raise FormatError("LIMIT", f"{path or 'the root'!r}: integer {tree} {_TOO_LARGE}", path=path)
             yield Value(path, tree), None
             return
         whole = tree
-        if not isinstance(tree, (Mapping, list, tuple)):
+        if not isinstance(tree, (dict, list, tuple, Mapping)):
             given = self.as_array(tree, path)
-            if not isinstance(given, (Mapping, list, tuple)):
+            if isinstance(given, (np.ndarray, TensorInfo, Alias)) or not isinstance(given, (Mapping, list, tuple)):
                 yield self.leaf(tree, given, path)
                 return
             tree = given
-        if len(at) > MAX_PATH_DEPTH:  # before Python's own limit of nesting is met
+        if depth > MAX_PATH_DEPTH:  # before Python's own limit of nesting is met
             raise FormatError("PATH", f"path {path[:40]!r}… has more than {MAX_PATH_DEPTH} segments", path=path)
         if id(whole) in self.open:
             raise FormatError("TYPE", f"{path or 'the root'!r}: a container that contains itself", path=path)
         self.open.add(id(whole))
         if isinstance(tree, Mapping):
-            yield from self.mapping(tree, at, path, in_flat)
+            yield from self.mapping(tree, path, depth, in_flat)
         else:
-            yield from self.sequence(tree, at, path)
+            yield from self.sequence(tree, path, depth)
         self.open.discard(id(whole))
 
     def leaf(self, leaf: Any, array: Any, path: str) -> tuple[Entry, Array | None]:
@@ -149,17 +148,19 @@ class _Flattening:
         return TensorInfo(path, dtypes.of(array.dtype, path).name, array.shape), array
 
     def mapping(
-        self, tree: Mapping[Any, Any], at: Segments, path: str, in_flat: bool
+        self, tree: Mapping[Any, Any], path: str, depth: int, in_flat: bool
     ) -> Iterator[tuple[Entry, Array | None]]:
         form, places = placed(tree, path)
         if form == "keys":
             yield Node(path, form, keys=tuple(_plain_key(key, path) for key in tree)), None
         elif form == "flat" or not tree or in_flat:
             yield Node(path, form), None
+        above = path and f"{path}."
         for key, segments in places:
-            yield from self.walk(tree[key], (*at, *segments), in_flat=form == "flat")
+            below = above + paths.render(segments)
+            yield from self.walk(tree[key], below, depth + len(segments), form == "flat")
 
-    def sequence(self, tree: Sequence[Any], at: Segments, path: str) -> Iterator[tuple[Entry, Array | None]]:
+    def sequence(self, tree: Sequence[Any], path: str, depth: int) -> Iterator[tuple[Entry, Array | None]]:
         fields = getattr(tree, "_fields", None)
         if isinstance(tree, list):
             yield Node(path, "list"), None
@@ -169,8 +170,9 @@ class _Flattening:
             kind = type(tree)
             name = tree._class if isinstance(tree, Record) else f"{kind.__module__}.{kind.__qualname__}"
             yield Node(path, "namedtuple", class_=name), None
+        above = path and f"{path}."
         for label, item in zip(fields or map(str, range(len(tree))), tree, strict=True):
-            yield from self.walk(item, (*at, label))
+            yield from self.walk(item, above + paths.escape(label), depth + 1)
 
 
 def placed(tree: Mapping[Any, Any], path: str = "") -> tuple[str, list[tuple[Any, Segments]]]:

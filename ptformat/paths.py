@@ -17,7 +17,7 @@ import numpy as np
 from .errors import FormatError
 from .limits import MAX_PATH_BYTES, MAX_PATH_DEPTH
 
-_SEGMENT = re.compile(r"\\e|(?:[^\\.\x00-\x1f\x7f]|\\\\|\\\.)+")
+_SEGMENT = re.compile(r"\\e|(?:[^\\.\x00-\x1f\x7f]++|\\\\|\\\.)++")
 _PATH = re.compile(rf"(?:{_SEGMENT.pattern})(?:\.(?:{_SEGMENT.pattern}))*")
 _UNESCAPE = re.compile(r"\\(.)")
 _SHORT = min(2 * MAX_PATH_DEPTH, MAX_PATH_BYTES)  # bytes that cannot break a limit
@@ -36,7 +36,10 @@ def escape(segment: str) -> str:
 
 def render(segments: Iterable[str]) -> str:
     """The path of these segments. Not checked against the limits: see `check`."""
-    return ".".join(map(escape, segments))
+    parts = tuple(segments)
+    text = ".".join(parts)
+    plain = text.count(".") == len(parts) - 1 and "\\" not in text and "" not in parts
+    return text if plain else ".".join(map(escape, parts))
 
 
 def parse(path: str) -> Segments:
@@ -123,7 +126,12 @@ def split_flat(keys: Collection[str]) -> dict[str, Segments]:
     Two keys never share a path, and no key's path lies beneath another's: joined by dots, the segments are the key.
     """
     members = frozenset(keys)
-    return {key: split_key(key, members) for key in keys}
+    # Sorted by what its dots divide, a key that another one continues is followed by such a one.
+    divided = sorted(key.replace(".", "\0") + "\0" for key in keys)
+    if any(map(str.startswith, divided[1:], divided)):
+        return {key: split_key(key, members) for key in keys}
+    split = {key: tuple(key.split(".")) for key in keys}
+    return {key: split_key(key, members) if "" in segments else segments for key, segments in split.items()}
 
 
 def split_key(key: str, members: Container[str]) -> Segments:

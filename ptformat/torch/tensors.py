@@ -113,52 +113,53 @@ def entries(tree: Any, *, copy_overlaps: bool = False, shapes: bool = False) -> 
         FormatError: TYPE or DTYPE with every leaf that cannot be saved, TIE with every pair that overlaps, as
             `ties.find`; TYPE and PATH as `containers.flatten`.
     """
-    tensors: list[tuple[str, torch.Tensor]] = []
+    tensors: dict[str, torch.Tensor] = {}
+    classes: dict[str, str] = {}  # path -> class of what is no tensor of torch's
     faults: list[tuple[str, str]] = []
     placeholder = np.empty(0)
 
-    def note(leaf: Any, path: str) -> Array:
+    def note(leaf: Any, path: str) -> Array | TensorInfo:
         where = repr(path or "the root")
-        if isinstance(leaf, (np.ndarray, np.generic)):
-            try:
-                dtypes.of(numpy_array(leaf, where).dtype, where)
-            except FormatError as error:
-                faults.append((error.code, error.message))
-        elif not isinstance(leaf, torch.Tensor):
+        if isinstance(leaf, torch.Tensor):
+            if found := fault(leaf, shapes=shapes):
+                faults.append((found[0], f"{where}: {found[1]}"))
+                return placeholder
+            tensors[path] = leaf
+            return TensorInfo(path, NAMES[leaf.dtype], stored_shape(leaf))
+        if not isinstance(leaf, (np.ndarray, np.generic)):
             faults.append(("TYPE", f"{where}: a {class_name(leaf)} is no torch tensor, value or container"))
-        elif found := fault(leaf, shapes=shapes):
-            faults.append((found[0], f"{where}: {found[1]}"))
-        else:
-            tensors.append((path, leaf))
-        return placeholder
+            return placeholder
+        classes[path] = "numpy.ndarray" if isinstance(leaf, np.ndarray) else "numpy.generic"
+        try:
+            array: Array = numpy_array(leaf, where)
+            dtypes.of(array.dtype, where)
+        except FormatError as error:
+            faults.append((error.code, error.message))
+            return placeholder
+        return array
 
-    for _ in flatten(tree, note):
-        pass
+    found = [*flatten(tree, note)]
     if faults:
         code = "TYPE" if any(code == "TYPE" for code, _ in faults) else "DTYPE"
         raise several(code, "what a file cannot hold", [what for _, what in faults])
-    aliases = ties.find(tensors, copy_overlaps=copy_overlaps)
-
-    arrays: dict[str, str] = {}  # path -> class of what is no tensor of torch's
-
-    def convert(leaf: Any, path: str) -> Array | Alias | TensorInfo:
-        if isinstance(leaf, torch.Tensor):
-            if path in aliases:
-                return aliases[path]
-            return TensorInfo(path, NAMES[leaf.dtype], stored_shape(leaf)) if leaf.is_meta else to_array(leaf)
-        arrays[path] = "numpy.ndarray" if isinstance(leaf, np.ndarray) else "numpy.generic"
-        return np.asarray(leaf)
-
-    return _classed(flatten(tree, convert), arrays)
+    return _with_arrays(found, tensors, classes, ties.find(tensors.items(), copy_overlaps=copy_overlaps))
 
 
-def _classed(
-    found: Iterator[tuple[Entry, Array | None]], classes: dict[str, str]
+def _with_arrays(
+    found: list[tuple[Entry, Array | None]],
+    tensors: dict[str, torch.Tensor],
+    classes: dict[str, str],
+    aliases: dict[str, Alias],
 ) -> Iterator[tuple[Entry, Array | None]]:
     for entry, array in found:
-        if isinstance(entry, TensorInfo) and entry.path in classes:
-            entry = replace(entry, class_=classes[entry.path])
-        yield entry, array
+        if (alias := aliases.get(entry.path)) is not None:
+            yield alias, None
+        elif (tensor := tensors.get(entry.path)) is not None:
+            yield entry, None if tensor.is_meta else to_array(tensor)
+        elif isinstance(entry, TensorInfo):
+            yield replace(entry, class_=classes[entry.path]), array
+        else:
+            yield entry, array
 
 
 def leaves(reader: Reader, paths: Iterable[str] | None = None, device: Device = "cpu") -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -35,15 +36,16 @@ def find(tensors: Iterable[tuple[str, torch.Tensor]], *, copy_overlaps: bool = F
     Raises:
         FormatError: TIE with every pair that shares elements without being tied (a slice and its whole, a reshape).
     """
+    held = [(path, tensor, _address(tensor)) for path, tensor in tensors if tensor.numel()]
+    begin = Counter(address for _, _, address in held)
     firsts: dict[Any, tuple[str, torch.Tensor]] = {}
     aliases: dict[str, Alias] = {}
-    for path, tensor in tensors:
-        if tensor.numel() == 0:
-            continue
-        first, target = firsts.setdefault(_identity(tensor), (path, tensor))
+    for path, tensor, address in held:
+        identity = address if begin[address] == 1 else _identity(tensor)
+        first, target = firsts.setdefault(identity, (path, tensor))
         if first != path:
             aliases[path] = Alias(path, first, permutation(target, tensor))
-    if not copy_overlaps:
+    if not copy_overlaps and not _disjoint(tensor for _, tensor in firsts.values()):
         shared = [f"{a!r} {_shown(s)} and {b!r} {_shown(t)}" for (a, s), (b, t) in _overlaps(list(firsts.values()))]
         if shared:
             raise several("TIE", OVERLAP, shared)
@@ -80,18 +82,25 @@ def _identity(tensor: torch.Tensor) -> tuple[Any, ...]:
     )
 
 
-def _address(tensor: torch.Tensor) -> tuple[str, int]:
+def _address(tensor: torch.Tensor) -> tuple[torch.device | str, int]:
     """Which memory it lies in, and where in it its first element is, in bytes."""
     if tensor.is_meta:  # every address is 0; two views of one storage are told by its object
         return f"meta {tensor.untyped_storage()._cdata}", _BASE + int(tensor.storage_offset()) * tensor.element_size()
-    return str(tensor.device), tensor.data_ptr()
+    return tensor.device, tensor.data_ptr()
+
+
+def _disjoint(tensors: Iterable[torch.Tensor]) -> bool:
+    """Whether no two surely share an element: none begins before another ends, on whatever device."""
+    spans = np.array([_span(tensor) for tensor in tensors], np.uint64).reshape(-1, 2)
+    starts, ends = spans[spans[:, 0].argsort()].T
+    return bool((ends[:-1] <= starts[1:]).all())
 
 
 def _overlaps(tensors: list[_Named]) -> list[tuple[_Named, _Named]]:
     """Pairs that share an element: a sweep over the memory of each device, then an exact test."""
     order = {path: i for i, (path, _) in enumerate(tensors)}
     spans = sorted(
-        ((_address(tensor)[0], *_span(tensor), path, tensor) for path, tensor in tensors),
+        ((str(_address(tensor)[0]), *_span(tensor), path, tensor) for path, tensor in tensors),
         key=lambda span: span[:3],
     )
     running: list[tuple[str, int, int, str, torch.Tensor]] = []
@@ -109,8 +118,10 @@ def _overlaps(tensors: list[_Named]) -> list[tuple[_Named, _Named]]:
 
 def _span(tensor: torch.Tensor) -> tuple[int, int]:
     """Address of the first byte and of the first one behind the last."""
-    last = sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.stride(), strict=True))
     start = _address(tensor)[1]
+    if tensor.is_contiguous():
+        return start, start + tensor.nbytes
+    last = sum((n - 1) * stride for n, stride in zip(tensor.shape, tensor.stride(), strict=True))
     return start, start + (last + 1) * tensor.element_size()
 
 

@@ -64,8 +64,9 @@ def _found(tree: Any, at: paths.Segments) -> Iterator[tuple[paths.Segments, Mapp
     if isinstance(tree, Mapping):
         if isinstance(versions := getattr(tree, "_metadata", None), Mapping):
             yield at, versions
-        for key, segments in containers.placed(tree)[1]:
-            yield from _found(tree[key], (*at, *segments))
+        if any(isinstance(item, (dict, list, tuple, Mapping)) for item in tree.values()):
+            for key, segments in containers.placed(tree)[1]:
+                yield from _found(tree[key], (*at, *segments))
     elif type(tree) in (list, tuple):
         for i, item in enumerate(tree):
             yield from _found(item, (*at, str(i)))
