@@ -138,11 +138,13 @@ def entries(tree: Any, *, copy_overlaps: bool = False, shapes: bool = False) -> 
             return placeholder
         return array
 
-    found = [*flatten(tree, note)]
-    if faults:
-        code = "TYPE" if any(code == "TYPE" for code, _ in faults) else "DTYPE"
-        raise several(code, "what a file cannot hold", [what for _, what in faults])
-    return _with_arrays(found, tensors, classes, ties.find(tensors.items(), copy_overlaps=copy_overlaps))
+    with collector.paused():
+        found = [*flatten(tree, note)]
+        if faults:
+            code = "TYPE" if any(code == "TYPE" for code, _ in faults) else "DTYPE"
+            raise several(code, "what a file cannot hold", [what for _, what in faults])
+        aliases = ties.find(tensors.items(), copy_overlaps=copy_overlaps)
+    return _with_arrays(found, tensors, classes, aliases)
 
 
 def _with_arrays(
