@@ -19,7 +19,7 @@ from .codecs import MODULES, PLANES, RAW, THREADS, ZSTD, choose, planes, zstd
 from .columns import Header, columns_of
 from .container import FLAG_ZSTD_INDEX, FRAME_BYTES, PREAMBLE, Trailer, align, checksum
 from .containers import numpy_array
-from .dtypes import Array, DType
+from .dtypes import Array, DType, pack
 from .errors import FormatError
 from .index import decode, encode
 from .limits import CHUNK_STEP, DEFAULT_CHUNK_BYTES, MAX_CHUNK_BYTES, MAX_INDEX_BYTES, MAX_INDEX_RATIO
@@ -27,6 +27,7 @@ from .tree import FORMS, Alias, Entry, Node, TensorInfo, Value
 
 Piece = Any  # anything with the buffer protocol
 POOL_BYTES = 2**18  # a smaller tensor is compressed at once: handing it to a thread would cost more
+SMALL_BYTES = 2**16  # what is smaller is written in one piece
 CODECS = ("raw", "zstd", "planes", "auto")
 _ENDED = "the writer is closed, or an error has ended it"
 
@@ -188,7 +189,10 @@ class Writer:
             if dtype.name != entry.dtype or data.shape != tuple(entry.shape):
                 what = f"{entry.dtype} {tuple(entry.shape)} expected, the array is {dtype.name} {data.shape}"
                 raise FormatError("SHAPE", f"tensor {entry.path!r}: {what}", path=entry.path)
-            self.pieces(entry, byte_pieces(data, dtype))
+            if self._codec == "raw" and data.nbytes <= min(SMALL_BYTES, self._chunk) and _is_stored(data, dtype):
+                self._small(entry, pack(data.reshape(-1), dtype).data)
+            else:
+                self.pieces(entry, byte_pieces(data, dtype))
             return
         if isinstance(entry, Alias):
             entry = self._tied(entry)
@@ -260,6 +264,17 @@ class Writer:
         self._rows[entry.path] = len(self._entries)
         self._entries.append(entry)
 
+    def _small(self, info: TensorInfo, stored: memoryview) -> None:
+        """Write a tensor of at most one raw chunk: what `pieces` does, for files of very many."""
+        self._add(info)
+        try:
+            if stored:
+                self._chunks.append((RAW, len(stored), checksum(stored)))
+            self._put(bytes(align(self._position, len(stored)) - self._position) + stored)
+        except BaseException:
+            self._drop()
+            raise
+
     def _put(self, data: Any) -> None:
         if self._output is None:
             raise ValueError(_ENDED)
@@ -316,6 +331,11 @@ class Writer:
         trailer = Trailer(self._position, len(stored), len(decoded), checksum(stored), flags, length)
         self._put(stored)
         self._put(trailer.pack())
+
+
+def _is_stored(array: Array, dtype: DType) -> bool:
+    """Whether its bytes in memory are those in a file, but for bools that are neither 0 nor 1."""
+    return array.flags.c_contiguous and dtype.bits >= 8 and array.dtype == dtype.numpy
 
 
 def _smaller(codec: int, chunk: memoryview, stored: bytes | None) -> tuple[int, Any]:
