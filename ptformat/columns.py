@@ -167,7 +167,8 @@ class Index:
     @cached_property
     def layout(self) -> tuple[list[int], int]:
         """Start of each tensor in the file, and where the last one ends, in bytes."""
-        return offsets(self.nbytes, self.held)
+        coded = np.append(self.columns["codec"] != RAW, False)[self.chunk_starts[:-1]] & (self.nbytes > 0)
+        return offsets(self.nbytes, self.held, coded)
 
     @cached_property
     def chunk_offsets(self) -> Column:

@@ -86,14 +86,22 @@ def _parse_trailer(data: memoryview, version: tuple[int, ...]) -> Trailer:
     return trailer
 
 
-def align(position: int, decoded: int) -> int:
-    """Where a tensor of `decoded` bytes starts if the bytes before it end at `position`."""
-    step = PAGE_ALIGN if decoded >= PAGE_ALIGN_FROM else ALIGN
+def align(position: int, decoded: int, coded: bool = False) -> int:
+    """Where a tensor of `decoded` bytes starts if the bytes before it end at `position`.
+
+    One whose first chunk is `coded`, which cannot be mapped, need not start on a page.
+    """
+    step = PAGE_ALIGN if decoded >= PAGE_ALIGN_FROM and not coded else ALIGN
     return (position + step - 1) & -step
 
 
-def offsets(decoded: npt.ArrayLike, stored: npt.ArrayLike) -> tuple[list[int], int]:
-    """Start of every tensor, from its decoded and stored bytes in index order, and where the last one ends.
+def offsets(decoded: npt.ArrayLike, stored: npt.ArrayLike, coded: npt.ArrayLike) -> tuple[list[int], int]:
+    """Start of every tensor, and where the last one ends.
+
+    Args:
+        decoded: Bytes of each, in index order.
+        stored: Bytes it takes in the file.
+        coded: Whether its first chunk has another codec than raw.
 
     Raises:
         FormatError: LIMIT, when the end passes the largest file.
@@ -105,7 +113,7 @@ def offsets(decoded: npt.ArrayLike, stored: npt.ArrayLike) -> tuple[list[int], i
     starts = FRAME_BYTES + np.cumsum(taken) - taken
     gaps = np.zeros_like(starts)
     moved = 0
-    for k in np.flatnonzero(sizes >= PAGE_ALIGN_FROM).tolist():
+    for k in np.flatnonzero((sizes >= PAGE_ALIGN_FROM) & ~np.asarray(coded, bool)).tolist():
         before = int(starts[k]) + moved
         gaps[k] = align(before, int(sizes[k])) - before
         moved += int(gaps[k])

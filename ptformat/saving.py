@@ -50,9 +50,9 @@ def save(tree: Any, **options: Unpack[Options]) -> bytes:
 
 
 def put(out: Writer, entries: Iterable[tuple[Entry, Array | None]]) -> None:
-    """Write entries, tensors with their arrays."""
+    """Write entries, tensors with their arrays, which stay as they are until the writer is closed."""
     for entry, array in entries:
-        out.add(entry, array)
+        out.add(entry, array, lasting=True)
 
 
 def to_bytes(entries: Iterable[tuple[Entry, Array | None]], **options: Unpack[Options]) -> bytes:

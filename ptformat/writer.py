@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,6 +28,8 @@ Piece = Any  # anything with the buffer protocol
 POOL_BYTES = 2**18  # a smaller tensor is compressed at once: handing it to a thread would cost more
 SMALL_BYTES = 2**16  # what is smaller is written in one piece
 CODECS = ("raw", "zstd", "planes", "auto")
+_AHEAD = THREADS + 1  # chunks' worth of bytes that may wait for a thread, or to be written
+_Stored = tuple[int, Any, int]  # codec, stored bytes, their checksum
 _ENDED = "the writer is closed, or an error has ended it"
 
 
@@ -97,6 +98,9 @@ class Writer:
         self._chunks: list[tuple[int, int, int]] = []  # codec, stored length, checksum
         self._position = 0
         self._pool: ThreadPoolExecutor | None = None
+        # Chunks to be written: bytes of the tensor that begins with it, its bytes, and what comes of it.
+        self._ahead: deque[tuple[int | None, int, Future[_Stored] | _Stored]] = deque()
+        self._waiting = 0
         self._done = False
         self._file = AtomicFile(path, durable=durable) if _output is None else None
         self._output: Output | None = self._file or _output
@@ -126,11 +130,12 @@ class Writer:
         info = TensorInfo(path, dtype.name, array.shape, named, role, trainable, class_, attrs)
         self.pieces(info, byte_pieces(array, dtype))
 
-    def pieces(self, info: TensorInfo, pieces: Iterable[Piece]) -> None:
+    def pieces(self, info: TensorInfo, pieces: Iterable[Piece], *, lasting: bool = False) -> None:
         """Write one tensor whose stored bytes come in pieces of any size, in order.
 
-        A piece is not copied: its bytes must stay as they are until this returns. After an error the writer is done
-        with and leaves no file.
+        A piece is not copied: its bytes must stay as they are until this returns, and if they are `lasting` until the
+        writer is closed. The threads that compress then need not wait for the end of each tensor. After an error the
+        writer is done with and leaves no file.
 
         Raises:
             FormatError: CHUNK, when the pieces hold other than `info.nbytes` bytes; DATA, when they hold bits that the
@@ -140,11 +145,14 @@ class Writer:
         nbytes = info.nbytes
         self._add(info)
         try:
-            self._pad(align(self._position, nbytes))
             chunks = _checked(info, dtype, nbytes, regrouped(pieces, self._chunk))
-            for codec, stored in self._encoded(chunks, dtype, nbytes >= POOL_BYTES):
-                self._chunks.append((codec, len(stored), checksum(stored)))
-                self._put(stored)
+            if self._codec == "raw":
+                self._pad(align(self._position, nbytes))
+                for chunk in chunks:
+                    self._chunk_of(RAW, chunk, checksum(chunk))
+            else:
+                self._compress(chunks, dtype, nbytes)
+                self._settle(_AHEAD * self._chunk if lasting else 0)
         except BaseException:
             self._drop()
             raise
@@ -180,8 +188,8 @@ class Writer:
         """Say what an inner node is. It stands before what is beneath it."""
         self.add(Node(path, form, None if keys is None else tuple(keys), module, class_, attrs))
 
-    def add(self, entry: Entry, data: Array | None = None) -> None:
-        """Write any entry; a `TensorInfo` comes with its array, of its dtype and shape."""
+    def add(self, entry: Entry, data: Array | None = None, *, lasting: bool = False) -> None:
+        """Write any entry; a `TensorInfo` comes with its array, of its dtype and shape, `lasting` as for `pieces`."""
         if isinstance(entry, TensorInfo):
             if data is None:
                 raise TypeError(f"tensor {entry.path!r} needs its data")
@@ -192,7 +200,7 @@ class Writer:
             if self._codec == "raw" and data.nbytes <= min(SMALL_BYTES, self._chunk) and _is_stored(data, dtype):
                 self._small(entry, pack(data.reshape(-1), dtype).data)
             else:
-                self.pieces(entry, byte_pieces(data, dtype))
+                self.pieces(entry, byte_pieces(data, dtype), lasting=lasting)
             return
         if isinstance(entry, Alias):
             entry = self._tied(entry)
@@ -285,39 +293,39 @@ class Writer:
         if position > self._position:
             self._put(bytes(position - self._position))
 
-    def _encoded(self, chunks: Iterator[memoryview], dtype: DType, pooled: bool) -> Iterator[tuple[int, Any]]:
-        """(codec, stored bytes) of each chunk, in order; those of a large tensor compressed by threads ahead."""
-        if self._codec == "raw":
-            for chunk in chunks:
-                yield RAW, chunk
-            return
-        first = next(chunks, None)
-        if first is None:
-            return
-        codec = self._chosen(first, dtype)
-        chunks = itertools.chain([first], chunks)
-        encode = partial(zstd.encode, level=self._level) if codec == ZSTD else MODULES[codec].encode
-        if not pooled:
-            for chunk in chunks:
-                yield _smaller(codec, chunk, encode(chunk, dtype))
-            return
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(THREADS)
-        ahead: deque[tuple[memoryview, Future[bytes | None]]] = deque()
-        for chunk in chunks:
-            ahead.append((chunk, self._pool.submit(encode, chunk, dtype)))
-            if len(ahead) > THREADS:
-                chunk, encoded = ahead.popleft()
-                yield _smaller(codec, chunk, encoded.result())
-        for chunk, encoded in ahead:
-            yield _smaller(codec, chunk, encoded.result())
+    def _chunk_of(self, codec: int, stored: Any, total: int) -> None:
+        self._chunks.append((codec, len(stored), total))
+        self._put(stored)
 
-    def _chosen(self, chunk: memoryview, dtype: DType) -> int:
-        if self._codec == "auto":
-            return choose(chunk, dtype)
-        return PLANES if self._codec == "planes" and planes.suits(dtype) else ZSTD
+    def _compress(self, chunks: Iterator[memoryview], dtype: DType, nbytes: int) -> None:
+        """Have the chunks of a tensor encoded, those of a large one by threads; they are written in order as it goes."""
+        encoded = partial(_encoded, codec=self._codec, level=self._level, dtype=dtype)
+        if self._pool is None and nbytes >= POOL_BYTES:
+            self._pool = ThreadPoolExecutor(THREADS)
+        first = True
+        for chunk in chunks:
+            done: Future[_Stored] | _Stored
+            done = self._pool.submit(encoded, chunk) if self._pool and nbytes >= POOL_BYTES else encoded(chunk)
+            self._ahead.append((nbytes if first else None, len(chunk), done))
+            self._waiting += len(chunk)
+            first = False
+            self._settle(_AHEAD * self._chunk)
+        if first:
+            self._ahead.append((0, 0, (RAW, b"", 0)))
+
+    def _settle(self, most: int) -> None:
+        """Write encoded chunks until at most so many decoded bytes wait."""
+        while self._ahead and self._waiting > most:
+            begins, size, done = self._ahead.popleft()
+            self._waiting -= size
+            codec, stored, total = done.result() if isinstance(done, Future) else done
+            if begins is not None:
+                self._pad(align(self._position, begins, coded=codec != RAW))
+            if size:
+                self._chunk_of(codec, stored, total)
 
     def _finish(self) -> None:
+        self._settle(-1)
         index = columns_of(self._header, self._chunk, self._entries, self._rows, self._chunks)
         decoded = encode(index)
         if len(decoded) > MAX_INDEX_BYTES:
@@ -338,8 +346,16 @@ def _is_stored(array: Array, dtype: DType) -> bool:
     return array.flags.c_contiguous and dtype.bits >= 8 and array.dtype == dtype.numpy
 
 
-def _smaller(codec: int, chunk: memoryview, stored: bytes | None) -> tuple[int, Any]:
-    return (RAW, chunk) if stored is None else (codec, stored)
+def _encoded(chunk: memoryview, codec: str, level: int, dtype: DType) -> _Stored:
+    """The chunk as it is stored, raw where it would hardly shrink."""
+    if codec == "auto":
+        number = choose(chunk, dtype)
+    else:
+        number = PLANES if codec == "planes" and planes.suits(dtype) else ZSTD
+    stored = zstd.encode(chunk, level=level) if number == ZSTD else MODULES[number].encode(chunk, dtype)
+    if stored is None:
+        return RAW, chunk, checksum(chunk)
+    return number, stored, checksum(stored)
 
 
 def _checked(info: TensorInfo, dtype: DType, nbytes: int, chunks: Iterator[memoryview]) -> Iterator[memoryview]:

@@ -46,9 +46,12 @@ def decode(stored: memoryview, into: memoryview, dtype: DType | None = None) -> 
     if not hasattr(_contexts, "decompressor"):
         _contexts.decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_ZSTD_WINDOW)
     try:
-        into[:] = _contexts.decompressor.decompress(stored)
+        # Without a buffer of its own: the frame is there whole and the output has room for all that it declares.
+        made = _contexts.decompressor.stream_reader(stored).readinto(into)
     except zstandard.ZstdError as error:
         raise FormatError("CODEC", f"zstd frame: {error}") from None
+    if made != len(into):
+        raise FormatError("CODEC", f"zstd frame: {made} bytes, it declares {len(into)}")
 
 
 def check_frame(stored: memoryview, size: int) -> None:
