@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import numpy as np
-
 from . import containers
 from .atomic import PathLike
 from .paths import join_flat, parse
-from .reader import Reader, aligned, map_file
+from .reader import Reader, map_file
 
 
 def open(path: PathLike, *, verify: bool = False) -> Reader:
@@ -47,9 +45,7 @@ def load_tree(path: PathLike, *, verify: bool = False) -> Any:
 
 def load(data: bytes, *, verify: bool = False) -> dict[str, Any]:
     """`load_file` of a file's bytes."""
-    buffer = aligned(len(data))
-    buffer[:] = np.frombuffer(data, np.uint8)
-    return flat(Reader(buffer.data, verify=verify))
+    return flat(Reader(data, verify=verify, _copied=True))
 
 
 def flat(reader: Reader) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from .slices import Ranges, Slice, reserve, runs, touched
 from .tree import Alias, Branch, Entry, Leaf, grow
 
 Buffer = bytes | bytearray | memoryview | mmap.mmap
+SHARED_BYTES = 32 * 2**20
 Key = tuple[int, tuple[int, ...] | None]  # of an array: row of the tensor, and the alias' permutation
 _NUMPY = [dtype.numpy for dtype in dtypes.TABLE]
 _WHOLE = np.array([dtype.bits >= 8 for dtype in dtypes.TABLE])  # of each element type, whether it takes whole bytes
@@ -44,13 +45,16 @@ class Reader(Mapping[str, Any]):
         index: The checked index.
     """
 
-    def __init__(self, buffer: Buffer, name: str = "bytes", *, verify: bool = False) -> None:
+    def __init__(self, buffer: Buffer, name: str = "bytes", *, verify: bool = False, _copied: bool = False) -> None:
         self.name = name
         self._buffer: memoryview | None = memoryview(buffer)
         self._verify = verify
         self._arrays: dict[Key, weakref.ref[Array]] = {}
-        self._writable = not self._buffer.readonly
         self.index = _read_index(self._buffer)
+        # What mapped tensors are views of.
+        views = self._copied(self._buffer) if _copied else self._buffer
+        self._map: memoryview | None = views
+        self._writable = not views.readonly
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -139,7 +143,7 @@ class Reader(Mapping[str, Any]):
         if not self.index.coded[k]:
             for c in wanted if self._verify else ():
                 self.stored(k, int(c))
-            stored = np.frombuffer(self.raw(self.index.layout[0][k], int(self.index.nbytes[k])), np.uint8)
+            stored = self._viewed(k)
             return dtypes.unpack(stored, dtype, shape)
         into = reserve(int(self.index.nbytes[k]))
         for c in wanted.tolist():
@@ -166,6 +170,7 @@ class Reader(Mapping[str, Any]):
     def close(self) -> None:
         """Let go of the file. Arrays taken from it stay valid: the map goes with the last of them."""
         self._buffer = None
+        self._map = None
 
     def __repr__(self) -> str:
         return f"Reader({self.name!r}, {len(self)} leaves)"
@@ -246,17 +251,32 @@ class Reader(Mapping[str, Any]):
         if self._verify:
             for c in range(int(self.index.chunk_starts[k]), int(self.index.chunk_starts[k + 1])):
                 self.stored(k, c)
-        return np.frombuffer(self.raw(self.index.layout[0][k], int(self.index.nbytes[k])), np.uint8)
+        return self._viewed(k)
 
     def raw(self, start: int, size: int) -> memoryview:
         """Bytes of the file."""
-        return self._map[start : start + size]
+        return self._open(self._buffer)[start : start + size]
 
-    @property
-    def _map(self) -> memoryview:
-        if self._buffer is None:
+    def _viewed(self, k: int) -> Array:
+        """The k-th tensor's bytes, of which all chunks are raw."""
+        start = self.index.layout[0][k]
+        return np.frombuffer(self._open(self._map)[start : start + int(self.index.nbytes[k])], np.uint8)
+
+    def _open(self, held: memoryview | None) -> memoryview:
+        if held is None:
             raise ValueError(f"{self.name} is closed")
-        return self._buffer
+        return held
+
+    def _copied(self, buffer: memoryview) -> memoryview:
+        """A private copy of the raw tensors, each at its place; between them are pages that nobody touches."""
+        made = aligned(len(buffer))
+        if not self.index.coded.any():
+            made[:] = np.frombuffer(buffer, np.uint8)
+        else:
+            for k in np.flatnonzero(~self.index.coded).tolist():
+                place = slice(self.index.layout[0][k], self.index.layout[0][k] + int(self.index.nbytes[k]))
+                made[place] = np.frombuffer(buffer[place], np.uint8)
+        return made.data
 
     def _decode(self, k: int, into: Array, pool: ThreadPoolExecutor | None = None) -> list[Any]:
         first, last = (int(n) for n in self.index.chunk_starts[k : k + 2])
@@ -276,7 +296,7 @@ class Reader(Mapping[str, Any]):
             return []
         ordinals = {row: int(self.index.ordinals[row]) for row in rows if self.index.columns["type"][row] == TENSOR}
         packed = {row: k for row, k in ordinals.items() if self.index.coded[k]}
-        into = {row: aligned(int(self.index.nbytes[k])) for row, k in packed.items()}
+        into = dict(zip(packed, _room([int(self.index.nbytes[k]) for k in packed.values()]), strict=True))
         with ThreadPoolExecutor(THREADS) as pool:
             for future in [part for row, k in packed.items() for part in self._decode(k, into[row], pool)]:
                 future.result()
@@ -298,7 +318,7 @@ class Reader(Mapping[str, Any]):
             return {}
         tensors, ordinals = tensors[raw], ordinals[raw]
         codes = index.columns["dtype"][ordinals].tolist()
-        whole, shapes, starts = self._map, index.shapes, index.layout[0]
+        whole, shapes, starts = self._open(self._map), index.shapes, index.layout[0]
         mapped: dict[int, Array] = {}
         for row, k, code in zip(tensors.tolist(), ordinals.tolist(), codes, strict=True):
             mapped[row] = array = np.ndarray(shapes[k], _NUMPY[code], whole, starts[k])
@@ -343,6 +363,24 @@ def aligned(nbytes: int) -> Array:
     whole = np.empty(nbytes + ALIGN, np.uint8)
     start = -whole.ctypes.data % ALIGN
     return whole[start : start + nbytes]
+
+
+def _room(sizes: list[int]) -> Iterator[Array]:
+    """A new array, aligned, for each of these sizes.
+
+    Those of up to a quarter of `SHARED_BYTES` share memory of about that size: the system gives it in huge pages, and
+    to clear small ones takes as long as to decode into them.
+    """
+    shared, at = aligned(0), 0
+    for i, size in enumerate(sizes):
+        if 4 * size > SHARED_BYTES:
+            yield aligned(size)
+            continue
+        if at + size > shared.size:
+            left = sum(-(-other // ALIGN) * ALIGN for other in sizes[i:] if 4 * other <= SHARED_BYTES)
+            shared, at = aligned(min(SHARED_BYTES, left)), 0
+        yield shared[at : at + size]
+        at += -(-size // ALIGN) * ALIGN
 
 
 def _read_index(buffer: memoryview) -> Index:

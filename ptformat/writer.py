@@ -52,7 +52,7 @@ class Writer:
     Args:
         path: The file to write. It is replaced in one step.
         codec: `raw` keeps tensors mappable; `zstd` compresses each chunk that shrinks; `planes` also takes the bytes
-            of elements apart, where they have several; `auto` tries both on the beginning of each tensor.
+            of elements apart, where they have several; `auto` tries both on the beginning of each chunk.
         chunk: Decoded bytes per chunk: a multiple of 64, at most 64 MiB.
         level: The level of codec zstd.
         convention: Whose names and layouts these are: `torch`, `flax.linen`, …
@@ -298,7 +298,7 @@ class Writer:
         self._put(stored)
 
     def _compress(self, chunks: Iterator[memoryview], dtype: DType, nbytes: int) -> None:
-        """Have the chunks of a tensor encoded, those of a large one by threads; they are written in order as it goes."""
+        """Have the chunks of a tensor encoded, those of a large one by threads, and written in order."""
         encoded = partial(_encoded, codec=self._codec, level=self._level, dtype=dtype)
         if self._pool is None and nbytes >= POOL_BYTES:
             self._pool = ThreadPoolExecutor(THREADS)
@@ -348,10 +348,8 @@ def _is_stored(array: Array, dtype: DType) -> bool:
 
 def _encoded(chunk: memoryview, codec: str, level: int, dtype: DType) -> _Stored:
     """The chunk as it is stored, raw where it would hardly shrink."""
-    if codec == "auto":
-        number = choose(chunk, dtype)
-    else:
-        number = PLANES if codec == "planes" and planes.suits(dtype) else ZSTD
+    suited = PLANES if codec != "zstd" and planes.suits(dtype) else ZSTD
+    number = choose(chunk, dtype) if codec == "auto" and suited == PLANES else suited
     stored = zstd.encode(chunk, level=level) if number == ZSTD else MODULES[number].encode(chunk, dtype)
     if stored is None:
         return RAW, chunk, checksum(chunk)

@@ -149,11 +149,27 @@ def test_offsets_of_a_small_file():
     assert data[64:67] == b"\1\1\1"
     assert not any(data[67:4096])
     assert data[4096 : end + 1] == b"\1" * (2**20 + 1)
-    starts, ends = container.offsets([3, 0, 2**20, 1], [3, 0, 2**20, 1])
+    starts, ends = container.offsets([3, 0, 2**20, 1], [3, 0, 2**20, 1], [False] * 4)
     assert (starts, ends) == ([64, 128, 4096, end], end + 1)
+
+
+def test_what_cannot_be_mapped_needs_no_page():
+    """A tensor whose first chunk is raw starts on a page, whatever follows; any other at a multiple of 64."""
+    noise = np.random.default_rng(0).integers(0, 256, 2**19, dtype=np.uint8)
+    zeros = np.zeros(2**19, np.uint8)
+    tree = {"a": np.ones(3, np.uint8), "b": np.append(zeros, noise), "c": np.append(noise, zeros), "d": zeros[:100]}
+    reader = ptformat.Reader(ptformat.save(tree, codec="zstd", chunk=2**19))
+    assert (reader.index.columns["codec"] != 0).tolist() == [False, True, False, False, True, True]
+    starts, end = reader.index.layout
+    assert starts[:2] == [64, 128]
+    assert starts[2] == -(-(128 + int(reader.index.held[1])) // 4096) * 4096
+    assert starts[3] == -(-(starts[2] + int(reader.index.held[2])) // 64) * 64
+    assert container.offsets(reader.index.nbytes, reader.index.held, [False, True, False, True]) == (starts, end)
+    assert all(np.array_equal(reader[name], array) for name, array in tree.items())
+    assert ptformat.verify(ptformat.save(tree, codec="zstd", chunk=2**19)).tensors == 4
 
 
 def test_offsets_beyond_the_largest_file():
     with pytest.raises(FormatError, match=f"at most {limits.MAX_FILE_BYTES} bytes") as caught:
-        container.offsets([1, 1], [2**53 - 65, 1])
+        container.offsets([1, 1], [2**53 - 65, 1], [False, False])
     assert caught.value.code == "LIMIT"

@@ -138,12 +138,14 @@ def test_saving_a_file_over_itself(path):
 
 def test_opening_reads_no_tensor(path):
     """Damage in one tensor does not keep another from being read."""
-    flip(path, 4096 + 100)
+    start = ptformat.open(path).index.layout[0][1]
+    assert start == (128 if path.read_bytes()[-32] else 4096)  # the index of a compressed file is compressed
+    flip(path, start + 100)
     with ptformat.open(path, verify=True) as file:
         assert file["a"].tolist() == [0, 1, 2]
         assert file["c.d"] == 2.5
         with pytest.raises(
-            FormatError, match=r"tensor 'big', chunk 0 at byte 4096: xxh3 [0-9a-f]{16} stored"
+            FormatError, match=rf"tensor 'big', chunk 0 at byte {start}: xxh3 [0-9a-f]{{16}} stored"
         ) as caught:
             file["big"]
     assert (caught.value.code, caught.value.path) == ("CHECKSUM", "big")

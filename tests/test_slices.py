@@ -9,9 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ptformat
+from ptformat.codecs import planes
 from ptformat.slices import runs, touched
 
 CHUNK = 256
+
+
+@pytest.fixture(autouse=True)
+def no_chunk_is_too_small(monkeypatch):
+    monkeypatch.setattr(planes, "_LEAST", 0)
+
+
 CODECS = ("raw", "zstd", "planes")
 
 

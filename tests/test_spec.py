@@ -16,7 +16,7 @@ import pytest
 
 import ptformat
 from ptformat import columns, container, containers, dtypes, errors, index, limits, loading, paths, profile, tree
-from ptformat.codecs import NAMES, zstd
+from ptformat.codecs import NAMES, planes, zstd
 
 SPEC = pathlib.Path(__file__).parents[1] / "spec"
 TEXT = (SPEC / "ptformat-1.0.md").read_text("utf-8")
@@ -225,7 +225,8 @@ def test_offsets_of_the_example():
     decoded, stored, starts, ends = (
         [int(row[name]) for row in rows] for name in ("Decoded bytes", "Stored bytes", "Offset", "End")
     )
-    assert container.offsets(decoded, stored) == (starts, ends[-1])
+    coded = [row["Tensor"] == "e" for row in rows]
+    assert container.offsets(decoded, stored, coded) == (starts, ends[-1])
     assert ends == [start + held for start, held in zip(starts, stored, strict=True)]
     assert f"index of this file begins at byte {ends[-1]}" in section("2.3")
 
@@ -245,6 +246,20 @@ def test_sparse_column_of_the_example():
 def test_path_column_of_the_example():
     listed = re.search("paths of four entries are (.*?)\\. The", section("3.2"), re.S)[1]
     assert profile.encode("\n".join(quoted(listed))) == hexes("path")
+
+
+def test_planes_of_the_examples():
+    into = bytearray(4)
+    planes.decode(memoryview(hexes("planes")), memoryview(into), dtypes.named("bfloat16"))
+    assert np.frombuffer(into, ml_dtypes.bfloat16).tolist() == [1.0, -2.0]
+    plane = [place & 0x3F for place in range(80)]
+    plane[9], plane[71] = 0xC9, 0xBF
+    stored = hexes("sevens")
+    chunk = struct.pack("<BIBI", 0, 80, 2, len(stored)) + bytes(80) + stored
+    into = bytearray(160)
+    planes.decode(memoryview(chunk), memoryview(into), dtypes.named("float16"))
+    assert list(into[::2]) == plane
+    assert not any(into[1::2])
 
 
 def test_zstd_frame_of_the_example():

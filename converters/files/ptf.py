@@ -77,6 +77,6 @@ def write(content: Content, path: PathLike, saving: Saving) -> None:
     ) as out:
         for entry in content.entries:
             if isinstance(entry, TensorInfo):
-                out.pieces(entry, content.pieces(entry))
+                out.pieces(entry, content.pieces(entry), lasting=True)
             else:
                 out.add(entry)

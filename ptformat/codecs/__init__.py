@@ -13,7 +13,7 @@ RAW, ZSTD, PLANES = range(3)
 MODULES = {RAW: raw, ZSTD: zstd, PLANES: planes}
 NAMES = {RAW: "raw", ZSTD: "zstd", PLANES: "planes"}
 THREADS = min(8, os.cpu_count() or 1)  # that encode or decode; each holds a few chunks
-SAMPLE_BYTES = 2**18
+SAMPLE_BYTES = 2**16
 
 
 def choose(chunk: memoryview, dtype: DType) -> int:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import struct
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,8 @@ _COUNT = struct.Struct("<I")  # of the bytes whose bit 6 is 1
 _PARAMETERS = zstandard.ZstdCompressionParameters.from_level(
     1, min_match=7, hash_log=6, write_content_size=True, write_checksum=False, write_dict_id=False
 )
-_BLOCK = 2**17  # elements worked on at a time: what lies between the steps stays in the second cache
+_LEAST = 4096  # bytes of a chunk: to take apart fewer takes longer than it is worth
+_STEPS = np.arange(6, -1, -1, dtype=np.uint8)[:, None]  # how far each of seven bits is below bit 6
 _SAMPLE = 2**15  # bytes of a mantissa's plane that are tried before all are
 _REST = np.uint16(0xC03F)  # of a bfloat16: the sign, the first bit of the exponent, all but the first of the mantissa
 _threads = threading.local()  # a compressor and buffers serve one thread at a time
@@ -46,6 +46,8 @@ def suits(dtype: DType) -> bool:
 
 def encode(chunk: memoryview, dtype: DType) -> bytes | None:
     """Modes and lengths of the planes, then the planes; None when the chunk hardly shrinks."""
+    if len(chunk) < _LEAST:
+        return None
     heads: list[bytes] = []
     parts: list[Any] = []
     for number, plane in enumerate(_apart(chunk, dtype)):
@@ -106,27 +108,25 @@ def _apart(chunk: memoryview, dtype: DType) -> list[Array]:
             plane[:] = elements[:, _place(number, width)]
         return planes
     words = np.frombuffer(chunk, f"<u{width}").reshape(size, dtype.components)
-    whole, turned = _buffers()
+    half, turned = _words("half", size), _words("turned", size)
     for component in range(dtype.components):
-        exponents, rest, *low = planes[component * width : (component + 1) * width]
-        for start, stop in _blocks(size):
-            word = words[start:stop, component]
-            half, other = whole[: stop - start], turned[: stop - start]
-            if width == 2:
-                half = word
-            else:  # the upper half of a float32 is a bfloat16
-                np.right_shift(word, np.uint32(16), out=half, casting="unsafe")
-            np.right_shift(half, np.uint16(6), out=other)
-            exponents[start:stop] = other
-            np.bitwise_and(half, _REST, out=other)
-            np.multiply(other, np.uint16(0x101), out=other)  # its upper byte is now both bytes together
-            np.right_shift(other, np.uint16(8), out=other)
-            rest[start:stop] = other
-            if low:
-                np.copyto(other, word, casting="unsafe")
-                low[1][start:stop] = other
-                np.right_shift(other, np.uint16(8), out=other)
-                low[0][start:stop] = other
+        coded, rest, *low = planes[component * width : (component + 1) * width]
+        word = words[:, component]
+        if low:  # the upper half of a float32 is a bfloat16
+            np.right_shift(word, np.uint32(16), out=half, casting="unsafe")
+        else:
+            half = word
+        np.right_shift(half, np.uint16(6), out=turned)
+        coded[:] = turned
+        np.bitwise_and(half, _REST, out=turned)
+        np.multiply(turned, np.uint16(0x101), out=turned)  # its upper byte is now both bytes together
+        np.right_shift(turned, np.uint16(8), out=turned)
+        rest[:] = turned
+        if low:
+            np.copyto(turned, word, casting="unsafe")
+            low[1][:] = turned
+            np.right_shift(turned, np.uint16(8), out=turned)
+            low[0][:] = turned
     return planes
 
 
@@ -140,28 +140,26 @@ def _together(planes: list[Array], into: memoryview, dtype: DType) -> None:
             elements[:, _place(number, width)] = plane
         return
     words = np.frombuffer(into, f"<u{width}").reshape(size, dtype.components)
-    whole, turned = _buffers()
+    half, turned = _words("half", size), _words("turned", size)
     for component in range(dtype.components):
-        exponents, rest, *low = planes[component * width : (component + 1) * width]
-        for start, stop in _blocks(size):
-            half, other = whole[: stop - start], turned[: stop - start]
-            if width == 2:
-                half = words[start:stop, component]
-            half[...] = exponents[start:stop]
-            np.left_shift(half, np.uint16(6), out=half)
-            other[...] = rest[start:stop]
-            np.multiply(other, np.uint16(0x101), out=other)
-            np.bitwise_and(other, _REST, out=other)
-            np.bitwise_or(half, other, out=half)
-            if low:
-                word = words[start:stop, component]
-                word[...] = half
-                np.left_shift(word, np.uint32(16), out=word)
-                half[...] = low[0][start:stop]
-                np.left_shift(half, np.uint16(8), out=half)
-                other[...] = low[1][start:stop]
-                np.bitwise_or(half, other, out=half)
-                np.bitwise_or(word, half, out=word)
+        coded, rest, *low = planes[component * width : (component + 1) * width]
+        word = words[:, component]
+        if not low:
+            half = word
+        half[:] = coded
+        np.left_shift(half, np.uint16(6), out=half)
+        turned[:] = rest
+        np.multiply(turned, np.uint16(0x101), out=turned)
+        np.bitwise_and(turned, _REST, out=turned)
+        np.bitwise_or(half, turned, out=half)
+        if low:
+            word[:] = half
+            np.left_shift(word, np.uint32(16), out=word)
+            half[:] = low[0]
+            np.left_shift(half, np.uint16(8), out=half)
+            turned[:] = low[1]
+            np.bitwise_or(half, turned, out=half)
+            np.bitwise_or(word, half, out=word)
 
 
 def _place(plane: int, width: int) -> int:
@@ -169,13 +167,8 @@ def _place(plane: int, width: int) -> int:
     return plane // width * width + width - 1 - plane % width
 
 
-def _blocks(size: int) -> Iterator[tuple[int, int]]:
-    return ((start, min(start + _BLOCK, size)) for start in range(0, size, _BLOCK))
-
-
-def _buffers() -> tuple[Array, Array]:
-    """Two buffers of a block's 16-bit words."""
-    return _warm("whole", 2 * _BLOCK).view(np.uint16), _warm("turned", 2 * _BLOCK).view(np.uint16)
+def _words(name: str, size: int) -> Array:
+    return _warm(name, 2 * size).view(np.uint16)
 
 
 def _warm(name: str, nbytes: int) -> Array:
@@ -233,12 +226,11 @@ def _sevens(plane: Array) -> tuple[int, list[Any]] | None:
         plane = np.concatenate([plane, np.zeros(8 * part - plane.size, np.uint8)])
     last = plane[7 * part :]
     spread = (last >> np.uint8(1)) & np.uint8(0x40) | last & np.uint8(0x3F)  # seven bits beside each other
-    bit = masked[:part]
-    for i in range(7):
-        np.multiply(spread, np.uint8(64 >> i), out=bit)  # its bit i; NumPy has no fast shift to the left of bytes
-        np.bitwise_and(bit, np.uint8(0x40), out=bit)
-        row = plane[i * part : (i + 1) * part]
-        np.bitwise_or(row, bit, out=row)
+    bits = _warm("masked", 7 * part).reshape(7, part)
+    np.multiply(spread, np.uint8(1) << _STEPS, out=bits)  # NumPy has no fast shift to the left of bytes
+    np.bitwise_and(bits, np.uint8(0x40), out=bits)
+    rows = plane[: 7 * part].reshape(7, part)
+    np.bitwise_or(rows, bits, out=rows)
     return SEVENS, [_COUNT.pack(ones.size), ones.view(np.uint8).data, plane[: 7 * part].data]
 
 
@@ -256,14 +248,11 @@ def _eights(stored: memoryview, size: int, number: int) -> Array:
     rows = np.frombuffer(stored[start:], np.uint8)
     whole = _warm(f"plane {number}", 8 * part)
     np.bitwise_and(rows, np.uint8(0xBF), out=whole[: 7 * part])
-    last, bit = whole[7 * part :], _warm("masked", part)
-    last[:] = 0
-    for i in range(7):
-        np.bitwise_and(rows[i * part : (i + 1) * part], np.uint8(0x40), out=bit)
-        np.right_shift(bit, np.uint8(6 - i), out=bit)
-        np.bitwise_or(last, bit, out=last)
-    np.bitwise_and(last, np.uint8(0x40), out=bit)
-    np.add(last, bit, out=last)  # its bit 6 goes up to bit 7
+    bits = _warm("masked", 7 * part).reshape(7, part)
+    np.bitwise_and(rows.reshape(7, part), np.uint8(0x40), out=bits)
+    np.right_shift(bits, _STEPS, out=bits)
+    last = np.bitwise_or.reduce(bits, axis=0, out=whole[7 * part :])
+    np.add(last, last & np.uint8(0x40), out=last)  # its bit 6 goes up to bit 7
     if whole[size:].any():
         raise FormatError("CODEC", f"plane {number}: what follows its last element is not zero")
     plane = whole[:size]
