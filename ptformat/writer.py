@@ -17,7 +17,7 @@ from .atomic import AtomicFile, PathLike
 from .bands import byte_pieces, regrouped
 from .codecs import MODULES, PLANES, RAW, THREADS, ZSTD, choose, planes, zstd
 from .columns import Header, columns_of
-from .container import FLAG_ZSTD_INDEX, FRAME_BYTES, PREAMBLE, Trailer, align, checksum
+from .container import FLAG_ZSTD_INDEX, FRAME_BYTES, PREAMBLE, Checksum, Trailer, align, checksum
 from .containers import numpy_array
 from .dtypes import Array, DType
 from .errors import FormatError
@@ -27,6 +27,7 @@ from .tree import FORMS, Alias, Entry, Node, TensorInfo, Value
 
 Piece = Any  # anything with the buffer protocol
 POOL_BYTES = 2**18  # a smaller tensor is compressed at once: handing it to a thread would cost more
+BLOCK_BYTES = 2**18  # summed, and then written while they are in the cache of a core
 CODECS = ("raw", "zstd", "planes", "auto")
 _ENDED = "the writer is closed, or an error has ended it"
 
@@ -97,7 +98,7 @@ class Writer:
         self._position = 0
         self._pool: ThreadPoolExecutor | None = None
         self._done = False
-        self._file = AtomicFile(path, durable=durable) if _output is None else None
+        self._file = AtomicFile(path, durable=durable, ahead=codec == "raw") if _output is None else None
         self._output: Output | None = self._file or _output
         try:
             self._put(PREAMBLE)
@@ -142,8 +143,7 @@ class Writer:
             self._pad(align(self._position, nbytes))
             chunks = _checked(info, dtype, nbytes, regrouped(pieces, self._chunk))
             for codec, stored in self._encoded(chunks, dtype, nbytes >= POOL_BYTES):
-                self._chunks.append((codec, len(stored), checksum(stored)))
-                self._put(stored)
+                self._chunks.append((codec, len(stored), self._put_summed(stored)))
         except BaseException:
             self._drop()
             raise
@@ -265,6 +265,19 @@ class Writer:
             raise ValueError(_ENDED)
         self._output.write(data)
         self._position += memoryview(data).nbytes
+
+    def _put_summed(self, data: Any) -> int:
+        """Append a chunk's stored bytes and give their checksum: summed and written by blocks, each from the cache."""
+        if len(data) <= BLOCK_BYTES:
+            self._put(data)
+            return checksum(data)
+        total = Checksum()
+        view = memoryview(data)
+        for start in range(0, len(view), BLOCK_BYTES):
+            block = view[start : start + BLOCK_BYTES]
+            total.update(block)
+            self._put(block)
+        return total.intdigest()
 
     def _pad(self, position: int) -> None:
         if position > self._position:
