@@ -20,7 +20,7 @@ from ..dtypes import BY_NAME, Array
 from ..errors import FormatError, several
 from ..reader import Reader
 from ..tree import Alias, Entry, Node, TensorInfo
-from . import states
+from . import pages, states
 from .fitting import described
 
 Entries = Iterator[tuple[Entry, Array | None]]
@@ -274,6 +274,7 @@ def arrays(
         remedy = "jax.config.update('jax_enable_x64', True) keeps 64 bits, ptformat.load_tree gives NumPy arrays"
         raise several("DTYPE", f"what JAX would narrow; {remedy}", narrowed)
     loaded = reader.load(infos)
+    pages.find(array for array in loaded.values() if isinstance(array, np.ndarray))
     result: dict[str, Any] = {}
     for path, entry in infos.items():
         if isinstance(entry, Alias):
