@@ -47,7 +47,7 @@ OPERATIONS = {
 
 def rows(settings: Settings) -> Iterator[Row]:
     models = [Model(model.mebibytes // 16, model.largest // 16) for model in MODELS] if settings.quick else MODELS
-    room = 3 * models[0].mebibytes * MIB  # source, result, and what the page cache needs besides
+    room = 7 * models[0].mebibytes * MIB // 2  # the model raw, packed and as a result, and some to spare
     folder = settings.fast if machine.available() > room else settings.disk
     found: dict[str, dict[str, list[float]]] = {what: {} for what in OPERATIONS}
     for model in models:

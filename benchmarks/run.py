@@ -2,8 +2,8 @@
 
     python benchmarks/run.py [--only NAME ...] [--rounds N] [--quick] [--list]
 
-A full run writes the table into benchmarks/README.md and all figures into benchmarks/last.json; any other run writes
-build/bench/. Bars that are not reached are printed; the exit code tells of errors alone.
+Every run writes build/bench/. A full one also puts the table into benchmarks/README.md, and all figures and the
+drawings beside it. Bars that are not reached are printed; the exit code tells of errors alone.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import importlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,6 +46,10 @@ def main() -> None:
     if options.list:
         print("\n".join(GROUPS))
         return
+    if options.group:
+        settings = Settings(options.fast, options.disk, ROOT, options.out, options.quick, options.rounds)
+        in_group(settings, options.group, options.rows)
+        return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that the folders are removed
     memory = Path("/dev/shm")
     in_memory = memory if memory.is_dir() and os.access(memory, os.W_OK) and machine.is_memory(memory) else None
@@ -57,15 +62,13 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="ptformat-bench-", dir=in_memory) as fast,
         tempfile.TemporaryDirectory(prefix="on-disk-", dir=build) as disk,
     ):
-        out = options.out or (HERE if full else build)
-        settings = Settings(Path(fast), Path(disk), ROOT, out, options.quick, options.rounds)
-        if options.group:
-            in_group(settings, options.group, options.rows)
-            return
+        settings = Settings(Path(fast), Path(disk), ROOT, build, options.quick, options.rounds)
         found = measured(settings, options.only or list(GROUPS))
     text = told(found)
     print(f"\n{text}")
-    save(found, text, out, in_readme=full)
+    save(found, text, build)
+    if full and not found["failed"]:
+        keep(text, build)
     for line in found["unmet"]:
         print(f"not reached: {line}")
     print("a bar that is not reached is no error; the exit code is that of errors alone")
@@ -79,9 +82,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, metavar="N", help="so many rounds of everything")
     parser.add_argument("--quick", action="store_true", help="small inputs, three rounds: whether everything works")
     parser.add_argument("--list", action="store_true", help="print the groups")
-    parser.add_argument("--group", choices=GROUPS, help=argparse.SUPPRESS)
-    parser.add_argument("--rows", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--group", choices=GROUPS, help=argparse.SUPPRESS)  # the rest is of a group's own process
+    for folder in ("--rows", "--fast", "--disk", "--out"):
+        parser.add_argument(folder, type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -104,6 +107,7 @@ def measured(settings: Settings, groups: list[str]) -> dict[str, Any]:
         print(f"{group}, after {time.time() - start:.0f} s", file=sys.stderr)
         target = settings.disk / f"{group}.json"
         command = [sys.executable, __file__, "--group", group, "--rows", str(target), "--out", str(settings.out)]
+        command += ["--fast", str(settings.fast), "--disk", str(settings.disk)]
         command += ["--quick"] if settings.quick else []
         command += ["--rounds", str(settings.rounds)] if settings.rounds else []
         if subprocess.run(command, env=environment()).returncode:
@@ -143,14 +147,19 @@ def told(found: dict[str, Any]) -> str:
     return "\n\n".join([*parts, report.table(found["rows"])])
 
 
-def save(found: dict[str, Any], text: str, folder: Path, *, in_readme: bool) -> None:
+def save(found: dict[str, Any], text: str, folder: Path) -> None:
+    """The table and every figure."""
     data = found | {"rows": report.as_json(found["rows"])}
     (folder / "last.json").write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    if in_readme:
-        readme = folder / "README.md"
-        readme.write_text(report.put_between(readme.read_text(encoding="utf-8"), text), encoding="utf-8")
-    else:
-        (folder / "last.md").write_text(text + "\n", encoding="utf-8")
+    (folder / "last.md").write_text(text + "\n", encoding="utf-8")
+
+
+def keep(text: str, build: Path) -> None:
+    """A full run stands beside the code: the table in the README, the figures and the drawings."""
+    readme = HERE / "README.md"
+    readme.write_text(report.put_between(readme.read_text(encoding="utf-8"), text), encoding="utf-8")
+    for file in (build / "last.json", *build.glob("growth-*.svg")):
+        shutil.copy(file, HERE)
 
 
 if __name__ == "__main__":

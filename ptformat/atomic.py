@@ -10,7 +10,11 @@ import stat
 from collections.abc import Iterator
 from typing import Any
 
+from .pages import Pages
+
 PathLike = str | os.PathLike[str]
+SMALL_BYTES = 64 * 2**10  # what is smaller is held until there is enough for one call of the system
+HELD_BYTES = 256 * 2**10
 
 
 class AtomicFile:
@@ -19,23 +23,30 @@ class AtomicFile:
     Symbolic links are followed: the file a link points to is replaced. The mode is that of the file replaced, or
     what the umask leaves of 0666.
 
+    Args:
+        path: The name it will have.
+        durable: Whether file and name are on disk when it has been committed.
+        ahead: Whether the writer leaves a core idle, on which pages can be made ahead (see `pages`).
+
     Raises:
         OSError: From the system call that failed, with `path` as its file name. IsADirectoryError for a directory,
             and OSError (EINVAL) for a target that exists and is no regular file.
     """
 
-    def __init__(self, path: PathLike, *, durable: bool = True) -> None:
+    def __init__(self, path: PathLike, *, durable: bool = True, ahead: bool = False) -> None:
         self.name = os.fspath(path)
         self.position = 0
         self._durable = durable
         self._target = os.path.realpath(self.name)
         self._open = True
+        self._held = bytearray()
         with _naming(self.name):
             mode = self._replaced_mode()
             folder, base = os.path.split(self._target)
             self._temporary = os.path.join(folder, f".{base[:40]}.{secrets.token_hex(4)}.tmp")
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
             self._fd = os.open(self._temporary, flags, 0o666)
+            self._pages = Pages(self._fd, ahead=ahead, durable=durable)
             try:
                 if mode is not None:
                     os.chmod(self._temporary, mode)
@@ -55,15 +66,35 @@ class AtomicFile:
         return stat.S_IMODE(found.st_mode)
 
     def write(self, data: Any) -> None:
-        """Append all bytes of a buffer, however short the system's writes are."""
+        """Append all bytes of a buffer; small ones reach the system, and its errors the caller, by `commit`."""
         view = memoryview(data)
-        if view.nbytes == 0:
-            return
-        view = view.cast("B")
+        if view.nbytes < SMALL_BYTES:
+            if self._fd < 0:
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF), self.name)
+            self._held += view
+            if len(self._held) >= HELD_BYTES:
+                self._flush()
+        else:
+            self._flush()
+            self._append(view.cast("B"))
+        self.position += view.nbytes
+
+    def _flush(self) -> None:
+        if self._held:
+            held, self._held = self._held, bytearray()
+            self._append(memoryview(held))
+
+    def _append(self, view: memoryview) -> None:
+        """Write all of it, however short the system's writes are."""
         with _naming(self.name):
-            while view.nbytes:
-                written = os.write(self._fd, view)
-                self.position += written
+            while view:
+                try:
+                    written = os.write(self._fd, view)
+                except OSError:
+                    if not self._pages.stop():  # else those made ahead may be what there is no space for
+                        raise
+                    continue
+                self._pages.advance(written)
                 view = view[written:]
 
     def commit(self) -> None:
@@ -73,6 +104,8 @@ class AtomicFile:
         """
         try:
             with _naming(self.name):
+                self._flush()
+                self._pages.stop()
                 if self._durable:
                     os.fsync(self._fd)
                 self._close()
@@ -90,6 +123,8 @@ class AtomicFile:
         if not self._open:
             return
         self._open = False
+        with contextlib.suppress(OSError):
+            self._pages.stop()
         with contextlib.suppress(OSError):
             self._close()
         with contextlib.suppress(OSError):

@@ -56,24 +56,24 @@ def byte_pieces(array: Array, dtype: DType, limit: int = BAND_BYTES) -> Iterator
 
 
 def regrouped(pieces: Iterable[Any], size: int) -> Iterator[memoryview]:
-    """The bytes of buffers in blocks of exactly `size`, the last one shorter; copied only across a boundary."""
-    held = bytearray()
+    """The bytes of buffers in blocks of exactly `size`, the last one shorter; copied only where two buffers meet."""
+    rest: memoryview | bytearray = bytearray()
     for piece in pieces:
         view = memoryview(piece)
         if not view.nbytes:
             continue
         view = view.cast("B")
-        if held:
-            missing = size - len(held)
-            held += view[:missing]
+        if rest:
+            rest = rest if isinstance(rest, bytearray) else bytearray(rest)
+            missing = size - len(rest)
+            rest += view[:missing]
             view = view[missing:]
-            if len(held) < size:
+            if len(rest) < size:
                 continue
-            yield memoryview(held)
-            held = bytearray()
+            yield memoryview(rest)
         whole = len(view) - len(view) % size
         for start in range(0, whole, size):
             yield view[start : start + size]
-        held += view[whole:]
-    if held:
-        yield memoryview(held)
+        rest = view[whole:]
+    if rest:
+        yield memoryview(rest)

@@ -20,6 +20,7 @@ _TRAILER = struct.Struct("<4QI2HQ")
 PREAMBLE = struct.pack("<8s2H52x", MAGIC, MAJOR, MINOR)
 
 checksum = xxhash.xxh3_64_intdigest
+Checksum = xxhash.xxh3_64  # of bytes that come in pieces
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from .atomic import AtomicFile, PathLike
 from .bands import byte_pieces, regrouped
 from .codecs import MODULES, PLANES, RAW, THREADS, ZSTD, choose, planes, zstd
 from .columns import Header, columns_of
-from .container import FLAG_ZSTD_INDEX, FRAME_BYTES, PREAMBLE, Trailer, align, checksum
+from .container import FLAG_ZSTD_INDEX, FRAME_BYTES, PREAMBLE, Checksum, Trailer, align, checksum
 from .containers import numpy_array
 from .dtypes import Array, DType, pack
 from .errors import FormatError
@@ -27,6 +27,7 @@ from .tree import FORMS, Alias, Entry, Node, TensorInfo, Value
 Piece = Any  # anything with the buffer protocol
 POOL_BYTES = 2**18  # a smaller tensor is compressed at once: handing it to a thread would cost more
 SMALL_BYTES = 2**16  # what is smaller is written in one piece
+BLOCK_BYTES = 2**18  # summed, and then written while they are in the cache of a core
 CODECS = ("raw", "zstd", "planes", "auto")
 _AHEAD = THREADS + 1  # chunks' worth of bytes that may wait for a thread, or to be written
 _Stored = tuple[int, Any, int]  # codec, stored bytes, their checksum
@@ -102,7 +103,7 @@ class Writer:
         self._ahead: deque[tuple[int | None, int, Future[_Stored] | _Stored]] = deque()
         self._waiting = 0
         self._done = False
-        self._file = AtomicFile(path, durable=durable) if _output is None else None
+        self._file = AtomicFile(path, durable=durable, ahead=codec == "raw") if _output is None else None
         self._output: Output | None = self._file or _output
         try:
             self._put(PREAMBLE)
@@ -149,7 +150,7 @@ class Writer:
             if self._codec == "raw":
                 self._pad(align(self._position, nbytes))
                 for chunk in chunks:
-                    self._chunk_of(RAW, chunk, checksum(chunk))
+                    self._chunks.append((RAW, len(chunk), self._put_summed(chunk)))
             else:
                 self._compress(chunks, dtype, nbytes)
                 self._settle(_AHEAD * self._chunk if lasting else 0)
@@ -289,13 +290,22 @@ class Writer:
         self._output.write(data)
         self._position += memoryview(data).nbytes
 
+    def _put_summed(self, data: Any) -> int:
+        """Append a chunk's stored bytes and give their checksum: summed and written by blocks, each from the cache."""
+        if len(data) <= BLOCK_BYTES:
+            self._put(data)
+            return checksum(data)
+        total = Checksum()
+        view = memoryview(data)
+        for start in range(0, len(view), BLOCK_BYTES):
+            block = view[start : start + BLOCK_BYTES]
+            total.update(block)
+            self._put(block)
+        return total.intdigest()
+
     def _pad(self, position: int) -> None:
         if position > self._position:
             self._put(bytes(position - self._position))
-
-    def _chunk_of(self, codec: int, stored: Any, total: int) -> None:
-        self._chunks.append((codec, len(stored), total))
-        self._put(stored)
 
     def _compress(self, chunks: Iterator[memoryview], dtype: DType, nbytes: int) -> None:
         """Have the chunks of a tensor encoded, those of a large one by threads, and written in order."""
@@ -322,7 +332,8 @@ class Writer:
             if begins is not None:
                 self._pad(align(self._position, begins, coded=codec != RAW))
             if size:
-                self._chunk_of(codec, stored, total)
+                self._chunks.append((codec, len(stored), total))
+                self._put(stored)
 
     def _finish(self) -> None:
         self._settle(-1)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import ptformat
+from ptformat import atomic
 from ptformat.atomic import AtomicFile
 
 OLD = b"the old file, whole"
@@ -83,11 +84,38 @@ def failing(number, kind, real):
 
 @pytest.mark.parametrize("number", range(1, 8))
 def test_a_full_disk_at_every_write(number, path, monkeypatch):
-    """Preamble, data, gap, data, gap of the next, index and trailer are seven writes."""
+    """Preamble, data, gap, data, gap of the next, index and trailer are seven writes, when none is held."""
+    monkeypatch.setattr(atomic, "SMALL_BYTES", 0)
     monkeypatch.setattr(os, "write", failing(number, errno.ENOSPC, os.write))
     with pytest.raises(OSError, match="No space left") as caught:
         ptformat.save_file({"a": np.arange(3), "b": np.arange(2), "c": np.zeros(0)}, path)
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
+    whole(path, OLD)
+
+
+def test_small_writes_are_held(path, monkeypatch):
+    seen, write = [], os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: seen.append(len(data)) or write(fd, data))
+    small, large = bytes(range(250)), bytes(atomic.SMALL_BYTES)
+    with AtomicFile(path) as file:
+        for _ in range(3000):
+            file.write(small)
+        file.write(large)
+        file.write(small)
+        assert file.position == 3001 * 250 + len(large)
+    full = -(-atomic.HELD_BYTES // 250) * 250
+    assert seen == [full, full, 750_000 - 2 * full, len(large), 250]
+    whole(path, small * 3000 + large + small)
+
+
+def test_a_full_disk_for_what_was_held(path, monkeypatch):
+    """The error comes with the end of the block at the latest."""
+    monkeypatch.setattr(os, "write", failing(1, errno.ENOSPC, os.write))
+    file = AtomicFile(path)
+    file.write(b"new")
+    with pytest.raises(OSError, match="No space left") as caught:
+        file.commit()
+    assert caught.value.filename == str(path)
     whole(path, OLD)
 
 

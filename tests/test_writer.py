@@ -8,6 +8,8 @@ import pytest
 
 import ptformat
 from ptformat import Alias, Node, TensorInfo, Value, writer
+from ptformat.bands import regrouped
+from ptformat.container import checksum
 from ptformat.errors import FormatError
 from ptformat.reader import Reader
 
@@ -237,6 +239,22 @@ def test_large_tensors_are_compressed_by_threads():
     assert len(data) < big.nbytes // 4
     assert np.array_equal(ptformat.load(data)["big"], big)
     ptformat.verify(data)
+
+
+@pytest.mark.parametrize("nbytes", [writer.BLOCK_BYTES - 1, writer.BLOCK_BYTES, 3 * writer.BLOCK_BYTES + 1])
+def test_a_chunk_is_summed_in_blocks(nbytes):
+    data = np.random.default_rng(0).integers(0, 256, nbytes, np.uint8)
+    with craft.memory() as out:
+        out.tensor("x", data)
+    assert Reader(out.getvalue()).index.columns["sum"].tolist() == [checksum(data)]
+
+
+def test_pieces_are_copied_only_where_two_meet():
+    data = np.arange(100, dtype=np.uint8)
+    assert [np.shares_memory(block, data) for block in regrouped([data], 64)] == [True, True]
+    blocks = list(regrouped([data[:30], data[30:90], data[90:]], 40))
+    assert b"".join(blocks) == data.tobytes()
+    assert [(len(block), np.shares_memory(block, data)) for block in blocks] == [(40, False), (40, True), (20, False)]
 
 
 MEMORY = """

@@ -20,7 +20,7 @@ from ..dtypes import BY_NAME, TABLE, Array
 from ..errors import FormatError, several
 from ..reader import Reader
 from ..tree import Alias, Entry, Node, TensorInfo
-from . import states
+from . import pages, states
 from .fitting import described
 
 Entries = Iterator[tuple[Entry, Array | None]]
@@ -271,6 +271,7 @@ def arrays(
     aliases, said = reader.aliases, reader.index.sparse
     classed = {reader.index.paths[row] for name in ("class", "attrs") for row in said.get(name, ())}
     result = reader.load(names)
+    pages.find(array for array in result.values() if isinstance(array, np.ndarray))
     with collector.paused():
         _put(result, [path for path, leaf in result.items() if isinstance(leaf, np.ndarray) and path not in aliases])
     for path in names:
