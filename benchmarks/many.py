@@ -91,7 +91,7 @@ def one_of_many(settings: Settings) -> Row:
     formats.remove(files.values())
     said = (
         f"a torch tensor of {arrays[name].nbytes / 1e3:.0f} kB, {settings.where(settings.fast)}, in the page cache; "
-        "the opening of the file is included, every page of the tensor touched"
+        "opening the file is included, every page of the tensor touched; ptformat's and zTensor's are read-only views"
     )
     bars = (Bar("≤", 1.0, "safetensors.torch"),)
     return Row("many", "one tensor out of 300", "ms", milliseconds(times), bars, said)

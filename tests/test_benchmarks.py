@@ -9,6 +9,7 @@ import pytest
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
 sys.path.insert(0, str(FOLDER))
 
+import commands  # noqa: E402
 import drawing  # noqa: E402
 import report  # noqa: E402
 import timing  # noqa: E402
@@ -98,3 +99,11 @@ def test_a_drawing_has_each_line_within_whole_powers_of_ten() -> None:
     circles = [(c.get("cx"), c.get("cy")) for c in root.iter("{http://www.w3.org/2000/svg}circle")]
     assert len(circles) == 3
     assert circles[2] == (f"{drawing.LEFT:.1f}", f"{drawing.HEIGHT - drawing.BOTTOM:.1f}")
+
+
+def test_the_memory_of_a_command_is_seen() -> None:
+    done = commands.run([sys.executable, "-c", "import time; held = b'x' * (64 << 20); time.sleep(0.1)"])
+    assert 64 << 20 < done.anonymous < done.resident < 128 << 20
+    assert done.seconds > 0.1
+    with pytest.raises(RuntimeError, match="wrong"):
+        commands.run([sys.executable, "-c", "import sys; sys.exit('wrong')"])
