@@ -34,6 +34,7 @@ _PARAMETERS = zstandard.ZstdCompressionParameters.from_level(
 )
 _LEAST = 4096  # bytes of a chunk: to take apart fewer takes longer than it is worth
 _STEPS = np.arange(6, -1, -1, dtype=np.uint8)[:, None]  # how far each of seven bits is below bit 6
+_KEPT = 2**23  # bytes of a buffer that a thread keeps for its next chunk
 _SAMPLE = 2**15  # bytes of a mantissa's plane that are tried before all are
 _REST = np.uint16(0xC03F)  # of a bfloat16: the sign, the first bit of the exponent, all but the first of the mantissa
 _threads = threading.local()  # a compressor and buffers serve one thread at a time
@@ -52,11 +53,11 @@ def encode(chunk: memoryview, dtype: DType) -> bytes | None:
     parts: list[Any] = []
     for number, plane in enumerate(_apart(chunk, dtype)):
         if dtype.name not in REGROUPED:
-            mode, stored = _pressed(plane)
+            mode, made = _pressed(plane)
         else:
-            mode, stored = _chosen(plane, number % (dtype.bits // 8 // dtype.components))
-        heads.append(_HEAD.pack(mode, sum(len(part) for part in stored)))
-        parts += stored
+            mode, made = _chosen(plane, number % (dtype.bits // 8 // dtype.components))
+        heads.append(_HEAD.pack(mode, sum(map(len, made))))
+        parts += made
     stored = b"".join([*heads, *parts])
     return stored if zstd.shrunk(stored, chunk) else None
 
@@ -173,6 +174,8 @@ def _words(name: str, size: int) -> Array:
 
 def _warm(name: str, nbytes: int) -> Array:
     """Bytes for the time being, the same for each chunk: new ones are pages that the kernel would have to clear."""
+    if nbytes > _KEPT:
+        return np.empty(nbytes, np.uint8)
     held: dict[str, Array] = _threads.__dict__
     if name not in held or held[name].size < nbytes:
         held[name] = np.empty(nbytes, np.uint8)
