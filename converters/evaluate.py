@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from ptformat.bands import BAND_BYTES
+from ptformat.bands import BAND_BYTES, contiguous
 from ptformat.bands import bands as bands_of
-from ptformat.dtypes import Array, named, pack
+from ptformat.codecs import THREADS
+from ptformat.dtypes import Array, DType, named, pack
 
-from .evaluate_boxes import BOX_BYTES, Arrays, Evaluation, boxes, contiguous, is_view, whole_region
+from .evaluate_boxes import BOX_BYTES, Arrays, Evaluation, boxes, is_view, whole_region
 from .evaluate_values import counted
 from .operations_exactness import sources
 from .operations_nodes import Given, Join, Operation, Reshape, Stack
 
+TURNED_BYTES = 2**20  # that one thread turns at a time
 
-def pieces(op: Operation, array: Arrays, stored: Callable[[Given], Iterable[Any]] | None = None) -> Iterator[Any]:
+
+def pieces(
+    op: Operation,
+    array: Arrays,
+    stored: Callable[[Given], Iterable[Any]] | None = None,
+    pool: ThreadPoolExecutor | None = None,
+) -> Iterator[Any]:
     """The stored bytes of the result in logical order: little-endian, sub-byte elements packed.
 
     Args:
@@ -28,8 +38,9 @@ def pieces(op: Operation, array: Arrays, stored: Callable[[Given], Iterable[Any]
             are held at once as are needed for one box.
         stored: Gives their stored bytes in pieces, for those that go into the result as they are; None to take them of
             the array as well.
+        pool: Threads that turn axes, from the call on, while what they turned before is being used.
 
-    Yields:
+    Returns:
         Buffers of at most some 8 MiB, but for what `stored` gives. Anonymous memory is bounded by a constant, whatever
         the sizes.
 
@@ -37,30 +48,47 @@ def pieces(op: Operation, array: Arrays, stored: Callable[[Given], Iterable[Any]
         ValueError: For an array of another shape or type than the operation says.
     """
     op = _flat(op)
+    if pool and is_view(op) and not isinstance(op, Given) and op.count and named(op.dtype).bits >= 8:
+        held = Evaluation(array).box(op, whole_region(op.shape))
+        if held.nbytes > TURNED_BYTES and not held.flags.c_contiguous:
+            return _stored(_turned(held, pool), named(op.dtype))
+    return _pieces(op, array, stored, pool)
+
+
+def _pieces(
+    op: Operation,
+    array: Arrays,
+    stored: Callable[[Given], Iterable[Any]] | None,
+    pool: ThreadPoolExecutor | None,
+) -> Iterator[Any]:
     dtype = named(op.dtype)
     if stored is not None and isinstance(op, Given):
         yield from stored(op)
     elif stored is not None and _in_order(op) and dtype.bits >= 8:
         several = _several(op.children, array)
         for member in op.children:
-            yield from pieces(member, several, stored)
+            yield from pieces(member, several, stored, pool)
     else:
-        found = bands(op, array)
-        for band in found if dtype.bits >= 8 else _whole_bytes(found):
-            if band.dtype != dtype.numpy:  # the other byte order
-                band = band.astype(dtype.numpy)
-            yield pack(band, dtype).data
+        found = bands(op, array, pool)
+        yield from _stored(found if dtype.bits >= 8 else _whole_bytes(found), dtype)
 
 
-def bands(op: Operation, array: Arrays) -> Iterator[Array]:
-    """The elements of the result in logical order, as 1-D arrays of at most some 8 MiB."""
+def _stored(found: Iterable[Array], dtype: DType) -> Iterator[Any]:
+    for band in found:
+        if band.dtype != dtype.numpy:  # the other byte order
+            band = band.astype(dtype.numpy)
+        yield pack(band, dtype).data
+
+
+def bands(op: Operation, array: Arrays, pool: ThreadPoolExecutor | None = None) -> Iterator[Array]:
+    """The elements of the result in logical order, as 1-D arrays of at most some 8 MiB. Arguments as `pieces`."""
     op = _flat(op)
     if not op.count:
         return
     if _in_order(op):
         several = _several(op.children, array)
         for member in op.children:
-            yield from bands(member, several)
+            yield from bands(member, several, pool)
         return
     evaluation = Evaluation(array)
     limit = BOX_BYTES
@@ -69,9 +97,31 @@ def bands(op: Operation, array: Arrays) -> Iterator[Array]:
         if held.flags.c_contiguous:
             yield from bands_of(held)
             return
+        if pool and held.nbytes > TURNED_BYTES:
+            yield from _turned(held, pool)
+            return
         limit = BAND_BYTES  # of all the pages that a turned source has, each band touches many
     for region in boxes(op.shape, limit // named(op.dtype).numpy.itemsize):
         yield contiguous(evaluation.box(op, region)).reshape(-1)
+
+
+def _turned(array: Array, pool: ThreadPoolExecutor) -> Iterator[Array]:
+    """An array in logical order, by threads that begin at once and stay a few parts ahead."""
+    regions = boxes(array.shape, TURNED_BYTES // array.itemsize)
+
+    def begun(count: int) -> Iterator[Future[Array]]:
+        for region in itertools.islice(regions, count):
+            yield pool.submit(contiguous, array[tuple(slice(*ends) for ends in region)])
+
+    ahead = deque(begun(THREADS + 2))
+
+    def parts() -> Iterator[Array]:
+        while ahead:
+            part = ahead.popleft().result()
+            ahead.extend(begun(1))
+            yield part.reshape(-1)
+
+    return parts()
 
 
 def whole(op: Operation, array: Arrays) -> Array:

@@ -42,7 +42,6 @@ from .operations_nodes import (
 
 Arrays = Callable[[Given], Array]
 BOX_BYTES = 2**20  # of what is computed: small enough to stay in a cache while it is put together
-_TILE = 64
 COVER_BYTES = 8 * 2**20  # of what is computed of a child so as to take some of it
 
 
@@ -58,42 +57,6 @@ def is_view(op: Operation) -> bool:
 def whole_region(shape: tuple[int, ...]) -> Region:
     """All of every axis."""
     return tuple((0, size) for size in shape)
-
-
-def contiguous(array: Array) -> Array:
-    """The array in C order; tile by tile where its axes are turned, or a cache line is fetched for each element."""
-    if array.flags.c_contiguous:
-        return array
-    made = np.empty(array.shape, array.dtype)
-    sizes = _coalesced(array)
-    source, target = array.reshape(sizes), made.reshape(sizes)
-    last = len(sizes) - 1
-    steps = [abs(step) if size > 1 else math.inf for step, size in zip(source.strides, sizes, strict=True)]
-    near = steps.index(min(steps))  # the axis along which the array's elements lie beside each other
-    if near == last or min(sizes[near], sizes[last]) <= _TILE:
-        target[...] = source
-        return made
-    source, target = (np.moveaxis(one, (near, last), (-2, -1)) for one in (source, target))
-    for row in range(0, source.shape[-2], _TILE):
-        for column in range(0, source.shape[-1], _TILE):
-            tile = (..., slice(row, row + _TILE), slice(column, column + _TILE))
-            target[tile] = source[tile]
-    return made
-
-
-def _coalesced(array: Array) -> tuple[int, ...]:
-    """The shape in which axes that are steps of one are one; reshaping to it gives a view."""
-    sizes: list[int] = []
-    before = 0  # the step of the last axis taken
-    for size, step in zip(array.shape, array.strides, strict=True):
-        if size == 1:
-            continue
-        if sizes and before == step * size:
-            sizes[-1] *= size
-        else:
-            sizes.append(size)
-        before = step
-    return tuple(sizes) or (1,)
 
 
 def boxes(shape: tuple[int, ...], limit: int) -> Iterator[Region]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+from ptformat.codecs import THREADS
 from ptformat.dtypes import Array
 from ptformat.tree import Alias, TensorInfo
 
@@ -17,6 +19,8 @@ from .operations import Given
 from .plan import Plan
 from .problems import ConversionError, Problem
 from .provenance import record
+
+BEGUN_BYTES = 64 * 2**20  # of a tensor that is begun while the one before it is written
 
 
 def content_of(plan: Plan, source: Source, *, recorded: bool, template: Source | None = None) -> Content:
@@ -32,8 +36,9 @@ def content_of(plan: Plan, source: Source, *, recorded: bool, template: Source |
         ConversionError: `lossy`, where the source holds something that the plan says is zero.
     """
     check(plan, source)
+    pool = ThreadPoolExecutor(THREADS)  # it starts a thread when there is work for it, and ends with the content
 
-    def pieces(entry: TensorInfo | Alias) -> Pieces:
+    def begun(entry: TensorInfo | Alias) -> Pieces:
         made = plan.steps[entry.target if isinstance(entry, Alias) else entry.path].made
         if isinstance(entry, Alias) and entry.perm:
             made = ops.permute(made, entry.perm)
@@ -43,7 +48,20 @@ def content_of(plan: Plan, source: Source, *, recorded: bool, template: Source |
             made,
             lambda given: _of(given, source, template).array(given.path),
             lambda given: _of(given, source, template).pieces(given.path),
+            pool,
         )
+
+    tensors = [entry for entry in plan.entries if isinstance(entry, TensorInfo)]
+    after = dict(zip((entry.path for entry in tensors), tensors[1:], strict=False))
+    next_one: dict[str, Pieces] = {}
+
+    def pieces(entry: TensorInfo | Alias) -> Pieces:
+        found = next_one.pop(entry.path, None) or begun(entry)
+        next_one.clear()
+        coming = after.get(entry.path)
+        if coming is not None and coming.nbytes <= BEGUN_BYTES:
+            next_one[coming.path] = begun(coming)
+        return found
 
     header = plan.header
     if recorded and not plan.undone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from .dtypes import Array, DType, pack
 
 BAND_BYTES = 8 * 2**20
+_TILE = 1024, 16  # elements
 
 
 def bands(array: Array, limit: int = BAND_BYTES) -> Iterator[Array]:
@@ -30,7 +32,7 @@ def bands(array: Array, limit: int = BAND_BYTES) -> Iterator[Array]:
         for start in range(0, flat.size, step):
             yield flat[start : start + step]
     elif array.nbytes <= limit:
-        yield np.ascontiguousarray(array).reshape(-1)
+        yield contiguous(array).reshape(-1)
     else:
         row = array.nbytes // len(array)
         if row > limit:
@@ -39,7 +41,50 @@ def bands(array: Array, limit: int = BAND_BYTES) -> Iterator[Array]:
         else:
             step = limit // row
             for start in range(0, len(array), step):
-                yield np.ascontiguousarray(array[start : start + step]).reshape(-1)
+                yield contiguous(array[start : start + step]).reshape(-1)
+
+
+def contiguous(array: Array) -> Array:
+    """The array in C order, tile by tile where its axes are turned: else a cache line is fetched for each element.
+
+    A tile takes about a cache line of each of its rows. float32 (1024, 4096) turned: 5.2 GB/s, at once 1.0.
+    """
+    if array.flags.c_contiguous:
+        return array
+    made = np.empty(array.shape, array.dtype)
+    sizes = _coalesced(array)
+    source, target = array.reshape(sizes), made.reshape(sizes)
+    if array.dtype.kind == "V" or array.dtype.num >= 256:  # of ml_dtypes: as bits they are copied faster
+        bits = f"u{array.itemsize}"
+        source, target = source.view(bits), target.view(bits)
+    last = len(sizes) - 1
+    steps = [abs(step) if size > 1 else math.inf for step, size in zip(source.strides, sizes, strict=True)]
+    near = steps.index(min(steps))  # the axis along which the array's elements lie beside each other
+    if near == last or min(sizes[near], sizes[last]) <= _TILE[1]:
+        target[...] = source
+        return made
+    source, target = (np.moveaxis(one, (near, last), (-2, -1)) for one in (source, target))
+    rows, columns = _TILE
+    for row in range(0, source.shape[-2], rows):
+        for column in range(0, source.shape[-1], columns):
+            tile = (..., slice(row, row + rows), slice(column, column + columns))
+            target[tile] = source[tile]
+    return made
+
+
+def _coalesced(array: Array) -> tuple[int, ...]:
+    """The shape in which axes that are steps of one are one; reshaping to it gives a view."""
+    sizes: list[int] = []
+    before = 0  # the step of the last axis taken
+    for size, step in zip(array.shape, array.strides, strict=True):
+        if size == 1:
+            continue
+        if sizes and before == step * size:
+            sizes[-1] *= size
+        else:
+            sizes.append(size)
+        before = step
+    return tuple(sizes) or (1,)
 
 
 def byte_pieces(array: Array, dtype: DType, limit: int = BAND_BYTES) -> Iterator[memoryview]:

@@ -31,7 +31,7 @@ def test_trees_are_what_numpy_makes_of_them(data: st.DataObject, dtype: str, lim
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate, "BOX_BYTES", limit * named(dtype).numpy.itemsize)
         patch.setattr(evaluate, "BAND_BYTES", limit * named(dtype).numpy.itemsize)
-        patch.setattr(evaluate_boxes, "_TILE", 2)
+        patch.setattr("ptformat.bands._TILE", (3, 2))
         patch.setattr(evaluate_boxes, "COVER_BYTES", limit * named(dtype).numpy.itemsize)
         for op in (tree.op, tree.raw):
             assert (op.shape, op.dtype) == (tree.value.shape, dtype)
