@@ -35,6 +35,8 @@ OPTIONAL = {
     "provenance": dict,
     **dict.fromkeys(SPARSE, list),
 }
+_KINDS = {**REQUIRED, **OPTIONAL}
+_WIDTHS = {name: np.dtype(layout).itemsize for name, layout in PACKED.items()}
 # What the content digest leaves out: how the same content happens to be stored.
 LAYOUT_KEYS = ("requires", "chunk", "codec", "stored", "sum")
 
@@ -131,16 +133,15 @@ def _check_schema(content: Any) -> None:
     for name in REQUIRED:
         if name not in content:
             raise _schema(f"key {name!r} is missing")
-    for name, kind in {**REQUIRED, **OPTIONAL}.items():
+    for name, kind in _KINDS.items():
         if name in content and type(content[name]) is not kind:
             raise _schema(f"{name!r} is a {type(content[name]).__name__}, expected {kind.__name__}")
     for name in ("convention", "dialect", "metadata", "provenance"):
         if name in content and not content[name]:
             raise FormatError("NONCANONICAL", f"index: {name!r} is empty; what says nothing is left out")
-    if len(profile.encode(content.get("metadata", {}))) > MAX_METADATA_BYTES:
+    if "metadata" in content and len(profile.encode(content["metadata"])) > MAX_METADATA_BYTES:
         raise FormatError("LIMIT", f"metadata takes more than {MAX_METADATA_BYTES} bytes")
-    for name, layout in PACKED.items():
-        width = np.dtype(layout).itemsize
+    for name, width in _WIDTHS.items():
         if len(content[name]) % width:
             raise _schema(f"column {name!r} has {len(content[name])} bytes, no multiple of {width}")
 
@@ -152,7 +153,7 @@ def _check_counts(content: dict[str, Any], columns: dict[str, Column]) -> None:
         raise FormatError("LIMIT", f"{types.size} entries, at most {MAX_ENTRIES} are allowed")
     if types.size and types.max() >= len(TYPES):
         raise _schema(f"entry type {types.max()}, known are 0 to {len(TYPES) - 1}")
-    tensors, aliases, values, nodes = (int(np.count_nonzero(types == kind)) for kind in range(len(TYPES)))
+    tensors, aliases, values, nodes = np.bincount(types, minlength=len(TYPES)).tolist()
     expected = {"dtype": tensors, "rank": tensors, "alias": aliases, "form": nodes}
     count = content["path"].count("\n") + 1 if types.size or content["path"] else 0
     found = {"path": count, "value": len(content["value"])} | {name: columns[name].size for name in expected}
@@ -187,7 +188,7 @@ def _check_tensors(index: Index) -> None:
     if columns["dims"].size and columns["dims"].max() > MAX_INTEGER:
         k = int(np.searchsorted(index.dim_starts, columns["dims"].argmax(), "right")) - 1
         raise FormatError("SHAPE", f"{index.named(k)}: a dimension in {index.shape(k)} exceeds {MAX_INTEGER}")
-    total = float(index.nbytes.astype(np.float64).sum())
+    total = float(index.nbytes.sum(dtype=np.float64))
     if total > MAX_TOTAL_BYTES:
         raise FormatError("LIMIT", f"the tensors declare {total:.0f} bytes together, at most {MAX_TOTAL_BYTES}")
     _check_chunks(index)

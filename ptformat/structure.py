@@ -156,12 +156,11 @@ def _first_beneath(joined: str) -> dict[int, int]:
     keys = f"{divided}\1".split("\n")
     root = keys.index("\1") if "\1" in keys else None
     first = {} if root is None or len(keys) == 1 else {root: int(root == 0)}
-    order = sorted(range(len(keys)), key=keys.__getitem__)
-    ordered = [keys[row] for row in order]
+    ordered = sorted(keys)
     if not any(map(str.startswith, ordered[1:], ordered)):
         return first
     above: list[int] = []  # rows, each beneath the one before
-    for row in order:
+    for row in sorted(range(len(keys)), key=keys.__getitem__):
         while above and not keys[row].startswith(keys[above[-1]]):
             _close(above, first)
         above.append(row)
