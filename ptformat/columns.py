@@ -121,20 +121,22 @@ class Index:
         bits = _BITS[self.columns["dtype"]]
         dims = np.ones(self.columns["dims"].size + 1)  # one more: a tensor without dimensions may stand last
         dims[:-1] = self.columns["dims"]
-        empty = dims == 0
+        filled = dims.all()
         # float64 decides what is surely within bounds; what is near or above them is multiplied exactly.
         with np.errstate(over="ignore"):
-            counts = self._products(np.where(empty, 1, dims))
-        for k in np.flatnonzero(counts * bits > MAX_INTEGER).tolist():  # NumPy and torch refuse [2**62, 2**62, 0]
-            self._check_size(k, int(bits[k]))
-        if empty.any():
-            counts[self._products(~empty) == 0] = 0
-        result: Column = (counts.astype(np.int64) * bits + 7) // 8  # an integer up to 2**53 is exact in float64
+            sizes = self._products(dims if filled else np.maximum(dims, 1)) * bits
+        if (near := sizes > MAX_INTEGER).any():
+            for k in near.nonzero()[0].tolist():  # NumPy and torch refuse [2**62, 2**62, 0]
+                self._check_size(k, int(bits[k]))
+        if not filled:
+            sizes[self._products(dims > 0) == 0] = 0
+        result: Column = (sizes.astype(np.int64) + 7) >> 3  # an integer up to 2**53, times a power of 2: exact
         return result
 
     def _products(self, dims: Column) -> Column:
         products = np.multiply.reduceat(dims, self.dim_starts[:-1])
-        products[self.columns["rank"] == 0] = 1
+        if not self.columns["rank"].all():
+            products[self.columns["rank"] == 0] = 1
         return products
 
     def _check_size(self, k: int, bits: int) -> None:
@@ -164,6 +166,8 @@ class Index:
     @cached_property
     def held(self) -> Column:
         """Stored bytes of each tensor."""
+        if self.raw:
+            return self.nbytes
         starts, ends = self.chunk_starts, self._stored_ends
         return ends[starts[1:]] - ends[starts[:-1]]
 
@@ -186,8 +190,15 @@ class Index:
         return _starts(self.columns["stored"])
 
     @cached_property
+    def raw(self) -> bool:
+        """Whether all chunks are stored raw."""
+        return bool((self.columns["codec"] == RAW).all())
+
+    @cached_property
     def coded(self) -> Column:
         """Whether a chunk of each tensor is stored by another codec than raw."""
+        if self.raw:
+            return np.zeros(self.nbytes.size, bool)
         before = _starts(self.columns["codec"] != RAW)
         coded: Column = before[self.chunk_starts[1:]] > before[self.chunk_starts[:-1]]
         return coded

@@ -203,8 +203,7 @@ def _check_chunks(index: Index) -> None:
     if not count:
         return
     codec, stored, sizes = columns["codec"], columns["stored"].astype(np.int64), index.chunk_sizes
-    raw = codec == RAW
-    if not raw.all():
+    if not index.raw:
         if (unknown := ~np.isin(codec, list(CODEC_NAMES))).any():
             c = int(unknown.argmax())
             raise FormatError("CODEC", f"{_chunk(index, c)}: codec {codec[c]} is not known")
@@ -213,12 +212,14 @@ def _check_chunks(index: Index) -> None:
             if (misplaced := apart & ~np.repeat(suited, np.diff(index.chunk_starts))).any():
                 c = int(misplaced.argmax())
                 raise FormatError("CODEC", f"{_chunk(index, c)}: codec planes on elements without several bytes")
-    wrong = np.where(raw, stored != sizes, (stored == 0) | (stored >= sizes))
+    wrong = stored != sizes
+    if not index.raw:
+        wrong = np.where(codec == RAW, wrong, (stored == 0) | (stored >= sizes))
     if wrong.any():
         c = int(wrong.argmax())
         rule = f"exactly {sizes[c]}" if codec[c] == RAW else f"1 to {sizes[c] - 1}"
         raise FormatError("CHUNK", f"{_chunk(index, c)}: {stored[c]} stored bytes, expected {rule}")
-    if (bomb := ~raw & (sizes > MAX_ZSTD_RATIO * stored)).any():
+    if not index.raw and (bomb := (codec != RAW) & (sizes > MAX_ZSTD_RATIO * stored)).any():
         c = int(bomb.argmax())
         what = f"{stored[c]} stored bytes declare {sizes[c]}, over {MAX_ZSTD_RATIO} : 1"
         raise FormatError("LIMIT", f"{_chunk(index, c)}: {what}")

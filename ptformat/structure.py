@@ -154,9 +154,11 @@ def _first_beneath(joined: str) -> dict[int, int]:
     # The dots that divide become the lowest character, and one ends each path but the root's.
     divided = joined.replace("\\\\", "\2").replace("\\.", "\3").replace(".", "\1").replace("\n", "\1\n")
     keys = f"{divided}\1".split("\n")
-    root = keys.index("\1") if "\1" in keys else None
-    first = {} if root is None or len(keys) == 1 else {root: int(root == 0)}
     ordered = sorted(keys)
+    first = {}
+    if ordered[0] == "\1" and len(keys) > 1:
+        root = keys.index("\1")
+        first[root] = int(root == 0)
     if not any(map(str.startswith, ordered[1:], ordered)):
         return first
     above: list[int] = []  # rows, each beneath the one before
