@@ -174,6 +174,8 @@ class Index:
     @cached_property
     def layout(self) -> tuple[list[int], int]:
         """Start of each tensor in the file, and where the last one ends, in bytes."""
+        if self.raw:
+            return offsets(self.nbytes, self.held, False)
         coded = np.append(self.columns["codec"] != RAW, False)[self.chunk_starts[:-1]] & (self.nbytes > 0)
         return offsets(self.nbytes, self.held, coded)
 

@@ -180,8 +180,9 @@ def test_offsets_follow_one_after_the_other(seed):
     rng = np.random.default_rng(seed)
     decoded = rng.choice([0, 1, 63, 64, 65, 4096, 2**20 - 1, 2**20, 2**20 + 1, 2**32], int(rng.integers(0, 40)))
     stored = [int(rng.integers(0, size + 1)) for size in decoded.tolist()]
+    coded = rng.random(len(stored)) < 0.3
     starts, position = [], 64
-    for size, held in zip(decoded.tolist(), stored, strict=True):
-        starts.append(container.align(position, size))
+    for size, held, packed in zip(decoded.tolist(), stored, coded.tolist(), strict=True):
+        starts.append(container.align(position, size, packed))
         position = starts[-1] + held
-    assert container.offsets(decoded, stored) == (starts, position)
+    assert container.offsets(decoded, stored, coded) == (starts, position)
