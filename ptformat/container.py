@@ -56,7 +56,7 @@ def parse_frame(data: memoryview) -> Trailer:
     version = struct.unpack_from("<2H", data, 8)
     if version[0] != MAJOR:
         raise FormatError("VERSION", f"version {version[0]}.{version[1]}, this reader knows {MAJOR}.x")
-    if any(data[12:FRAME_BYTES]):
+    if data[12:FRAME_BYTES] != PREAMBLE[12:]:
         raise FormatError("NONZERO", "bytes 12 to 63 of the preamble are not all zero")
     return _parse_trailer(data, version)
 

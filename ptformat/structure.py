@@ -151,9 +151,10 @@ def _first_beneath(joined: str) -> dict[int, int]:
     Sorted by segments, what is beneath a path follows it at once. No inner path is built that is not an entry's: all
     prefixes together may be a hundred times as long as the index.
     """
-    # The dots that divide become the lowest character, and one ends each path but the root's.
-    divided = joined.replace("\\\\", "\2").replace("\\.", "\3").replace(".", "\1").replace("\n", "\1\n")
-    keys = f"{divided}\1".split("\n")
+    if "\\" in joined:
+        joined = joined.replace("\\\\", "\2").replace("\\.", "\3")
+    # The dots that divide become the lowest character, and one ends each path.
+    keys = (joined.replace(".", "\1").replace("\n", "\1\n") + "\1").split("\n")
     ordered = sorted(keys)
     first = {}
     if ordered[0] == "\1" and len(keys) > 1:
