@@ -154,13 +154,17 @@ def _check_counts(content: dict[str, Any], columns: dict[str, Column]) -> None:
     if types.size and types.max() >= len(TYPES):
         raise _schema(f"entry type {types.max()}, known are 0 to {len(TYPES) - 1}")
     tensors, aliases, values, nodes = np.bincount(types, minlength=len(TYPES)).tolist()
-    expected = {"dtype": tensors, "rank": tensors, "alias": aliases, "form": nodes}
-    count = content["path"].count("\n") + 1 if types.size or content["path"] else 0
-    found = {"path": count, "value": len(content["value"])} | {name: columns[name].size for name in expected}
-    expected |= {"path": types.size, "value": values}
-    for name, count in found.items():
-        if count != expected[name]:
-            raise _schema(f"column {name!r} has {count} items, the entry types ask for {expected[name]}")
+    counted = (
+        ("path", content["path"].count("\n") + 1 if types.size or content["path"] else 0, types.size),
+        ("value", len(content["value"]), values),
+        ("dtype", columns["dtype"].size, tensors),
+        ("rank", columns["rank"].size, tensors),
+        ("alias", columns["alias"].size, aliases),
+        ("form", columns["form"].size, nodes),
+    )
+    for name, count, expected in counted:
+        if count != expected:
+            raise _schema(f"column {name!r} has {count} items, the entry types ask for {expected}")
     if columns["dims"].size != int(columns["rank"].sum(dtype=np.int64)):
         raise _schema(f"column 'dims' has {columns['dims'].size} items, the ranks ask for another number")
     if columns["form"].size and columns["form"].max() >= len(FORMS):
