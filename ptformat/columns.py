@@ -159,7 +159,7 @@ class Index:
         """Decoded bytes of each chunk."""
         starts = self.chunk_starts
         sizes = np.full(int(starts[-1]), self.chunk, np.int64)
-        filled = np.flatnonzero(self.nbytes)
+        filled = self.nbytes.nonzero()[0]
         sizes[starts[filled + 1] - 1] = self.nbytes[filled] - (starts[filled + 1] - starts[filled] - 1) * self.chunk
         return sizes
 

@@ -206,7 +206,7 @@ def _check_chunks(index: Index) -> None:
             raise FormatError("CHUNK", f"column {name!r} has {columns[name].size} items, shapes ask for {count} chunks")
     if not count:
         return
-    codec, stored, sizes = columns["codec"], columns["stored"].astype(np.int64), index.chunk_sizes
+    codec, stored, sizes = columns["codec"], columns["stored"], index.chunk_sizes
     if not index.raw:
         if (unknown := ~np.isin(codec, list(CODEC_NAMES))).any():
             c = int(unknown.argmax())
@@ -223,7 +223,7 @@ def _check_chunks(index: Index) -> None:
         c = int(wrong.argmax())
         rule = f"exactly {sizes[c]}" if codec[c] == RAW else f"1 to {sizes[c] - 1}"
         raise FormatError("CHUNK", f"{_chunk(index, c)}: {stored[c]} stored bytes, expected {rule}")
-    if not index.raw and (bomb := (codec != RAW) & (sizes > MAX_ZSTD_RATIO * stored)).any():
+    if not index.raw and (bomb := (codec != RAW) & (sizes > MAX_ZSTD_RATIO * stored.astype(np.int64))).any():
         c = int(bomb.argmax())
         what = f"{stored[c]} stored bytes declare {sizes[c]}, over {MAX_ZSTD_RATIO} : 1"
         raise FormatError("LIMIT", f"{_chunk(index, c)}: {what}")

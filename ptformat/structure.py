@@ -20,8 +20,9 @@ def check(index: Index) -> None:
         FormatError: SCHEMA, ALIAS, NONCANONICAL, TREE, PATH; the first rule broken.
     """
     _check_values(index)
-    _check_aliases(index)
-    _check_inheritance(index)
+    if index.columns["alias"].size:
+        _check_aliases(index)
+        _check_inheritance(index)
     _Nesting(index).check()
 
 
