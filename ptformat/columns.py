@@ -95,9 +95,9 @@ class Index:
         """Of each row, its place among the rows of its type."""
         types = self.columns["type"]
         result = np.zeros(types.size, np.int64)
-        for kind in range(len(TYPES)):
-            chosen = types == kind
-            result[chosen] = np.arange(np.count_nonzero(chosen))
+        for kind in set(types.tobytes()):
+            rows = (types == kind).nonzero()[0]
+            result[rows] = np.arange(rows.size)
         return result
 
     @cached_property
@@ -113,25 +113,30 @@ class Index:
     @cached_property
     def dim_starts(self) -> Column:
         """Where each tensor's dimensions start in `dims`, and where the last one's end."""
-        return np.concatenate(([0], np.cumsum(self.columns["rank"], dtype=np.int64)))
+        return _starts(self.columns["rank"])
 
     @cached_property
     def nbytes(self) -> Column:
         """Decoded bytes of each tensor; SHAPE for a product beyond the limit, zero dimensions left aside."""
         bits = _BITS[self.columns["dtype"]]
-        dims = self.columns["dims"].astype(np.int64)
+        dims = np.ones(self.columns["dims"].size + 1)  # one more: a tensor without dimensions may stand last
+        dims[:-1] = self.columns["dims"]
+        filled = dims.all()
         # float64 decides what is surely within bounds; what is near or above them is multiplied exactly.
         with np.errstate(over="ignore"):
-            near = self._products(np.maximum(dims, 1).astype(np.float64)) * bits > MAX_INTEGER
-        for k in np.flatnonzero(near).tolist():  # NumPy and torch refuse [2**62, 2**62, 0]
-            self._check_size(k, int(bits[k]))
-        result: Column = (self._products(dims) * bits + 7) // 8
+            sizes = self._products(dims if filled else np.maximum(dims, 1)) * bits
+        if (near := sizes > MAX_INTEGER).any():
+            for k in near.nonzero()[0].tolist():  # NumPy and torch refuse [2**62, 2**62, 0]
+                self._check_size(k, int(bits[k]))
+        if not filled:
+            sizes[self._products(dims > 0) == 0] = 0
+        result: Column = (sizes.astype(np.int64) + 7) >> 3  # an integer up to 2**53, times a power of 2: exact
         return result
 
     def _products(self, dims: Column) -> Column:
-        """The product of each tensor's dimensions, 1 where it has none."""
-        products = np.multiply.reduceat(np.append(dims, dims.dtype.type(1)), self.dim_starts[:-1])
-        products[self.columns["rank"] == 0] = 1
+        products = np.multiply.reduceat(dims, self.dim_starts[:-1])
+        if not self.columns["rank"].all():
+            products[self.columns["rank"] == 0] = 1
         return products
 
     def _check_size(self, k: int, bits: int) -> None:
@@ -147,26 +152,30 @@ class Index:
     @cached_property
     def chunk_starts(self) -> Column:
         """Where each tensor's chunks start in the chunk columns, and where the last one's end."""
-        return np.concatenate(([0], np.cumsum(-(-self.nbytes // self.chunk))))
+        return _starts(-(-self.nbytes // self.chunk))
 
     @cached_property
     def chunk_sizes(self) -> Column:
         """Decoded bytes of each chunk."""
         starts = self.chunk_starts
         sizes = np.full(int(starts[-1]), self.chunk, np.int64)
-        filled = np.flatnonzero(self.nbytes)
+        filled = self.nbytes.nonzero()[0]
         sizes[starts[filled + 1] - 1] = self.nbytes[filled] - (starts[filled + 1] - starts[filled] - 1) * self.chunk
         return sizes
 
     @cached_property
     def held(self) -> Column:
         """Stored bytes of each tensor."""
+        if self.raw:
+            return self.nbytes
         starts, ends = self.chunk_starts, self._stored_ends
         return ends[starts[1:]] - ends[starts[:-1]]
 
     @cached_property
     def layout(self) -> tuple[list[int], int]:
         """Start of each tensor in the file, and where the last one ends, in bytes."""
+        if self.raw:
+            return offsets(self.nbytes, self.held, False)
         coded = np.append(self.columns["codec"] != RAW, False)[self.chunk_starts[:-1]] & (self.nbytes > 0)
         return offsets(self.nbytes, self.held, coded)
 
@@ -180,12 +189,19 @@ class Index:
 
     @cached_property
     def _stored_ends(self) -> Column:
-        return np.concatenate(([0], np.cumsum(self.columns["stored"], dtype=np.int64)))
+        return _starts(self.columns["stored"])
+
+    @cached_property
+    def raw(self) -> bool:
+        """Whether all chunks are stored raw."""
+        return bool((self.columns["codec"] == RAW).all())
 
     @cached_property
     def coded(self) -> Column:
         """Whether a chunk of each tensor is stored by another codec than raw."""
-        before = np.concatenate(([0], np.cumsum(self.columns["codec"] != RAW)))
+        if self.raw:
+            return np.zeros(self.nbytes.size, bool)
+        before = _starts(self.columns["codec"] != RAW)
         coded: Column = before[self.chunk_starts[1:]] > before[self.chunk_starts[:-1]]
         return coded
 
@@ -240,6 +256,13 @@ class Index:
     def entries(self) -> Iterator[Entry]:
         """Every entry, in order."""
         return map(self.entry, range(len(self.paths)))
+
+
+def _starts(counts: Column) -> Column:
+    """Where each of the parts begins that have these sizes, and where the last one ends."""
+    starts = np.zeros(counts.size + 1, np.int64)
+    np.cumsum(counts, out=starts[1:])
+    return starts
 
 
 _INHERITED = ("axes", "role", "trainable")

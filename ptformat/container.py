@@ -56,7 +56,7 @@ def parse_frame(data: memoryview) -> Trailer:
     version = struct.unpack_from("<2H", data, 8)
     if version[0] != MAJOR:
         raise FormatError("VERSION", f"version {version[0]}.{version[1]}, this reader knows {MAJOR}.x")
-    if any(data[12:FRAME_BYTES]):
+    if data[12:FRAME_BYTES] != PREAMBLE[12:]:
         raise FormatError("NONZERO", "bytes 12 to 63 of the preamble are not all zero")
     return _parse_trailer(data, version)
 
@@ -110,15 +110,16 @@ def offsets(decoded: npt.ArrayLike, stored: npt.ArrayLike, coded: npt.ArrayLike)
     sizes, held = np.asarray(decoded, np.int64), np.asarray(stored, np.int64)
     if not sizes.size:
         return [], FRAME_BYTES
-    taken = -(-held // ALIGN) * ALIGN  # from a tensor's start to that of the next one, if that is a small one
-    starts = FRAME_BYTES + np.cumsum(taken) - taken
-    gaps = np.zeros_like(starts)
-    moved = 0
-    for k in np.flatnonzero((sizes >= PAGE_ALIGN_FROM) & ~np.asarray(coded, bool)).tolist():
-        before = int(starts[k]) + moved
-        gaps[k] = align(before, int(sizes[k])) - before
-        moved += int(gaps[k])
-    starts += np.cumsum(gaps)
+    taken = (held + ALIGN - 1) & -ALIGN  # from a tensor's start to that of the next one, if that is a small one
+    starts = taken.cumsum() - taken + FRAME_BYTES
+    if (large := (sizes >= PAGE_ALIGN_FROM) & ~np.asarray(coded, bool)).any():
+        gaps = np.zeros_like(starts)
+        moved = 0
+        for k in large.nonzero()[0].tolist():
+            before = int(starts[k]) + moved
+            gaps[k] = align(before, int(sizes[k])) - before
+            moved += int(gaps[k])
+        starts += gaps.cumsum()
     end = int(starts[-1] + held[-1])
     if end > MAX_FILE_BYTES:
         raise FormatError("LIMIT", f"the tensors end at {end}, a file has at most {MAX_FILE_BYTES} bytes")

@@ -35,6 +35,8 @@ OPTIONAL = {
     "provenance": dict,
     **dict.fromkeys(SPARSE, list),
 }
+_KINDS = {**REQUIRED, **OPTIONAL}
+_WIDTHS = {name: np.dtype(layout).itemsize for name, layout in PACKED.items()}
 # What the content digest leaves out: how the same content happens to be stored.
 LAYOUT_KEYS = ("requires", "chunk", "codec", "stored", "sum")
 
@@ -131,16 +133,15 @@ def _check_schema(content: Any) -> None:
     for name in REQUIRED:
         if name not in content:
             raise _schema(f"key {name!r} is missing")
-    for name, kind in {**REQUIRED, **OPTIONAL}.items():
+    for name, kind in _KINDS.items():
         if name in content and type(content[name]) is not kind:
             raise _schema(f"{name!r} is a {type(content[name]).__name__}, expected {kind.__name__}")
     for name in ("convention", "dialect", "metadata", "provenance"):
         if name in content and not content[name]:
             raise FormatError("NONCANONICAL", f"index: {name!r} is empty; what says nothing is left out")
-    if len(profile.encode(content.get("metadata", {}))) > MAX_METADATA_BYTES:
+    if "metadata" in content and len(profile.encode(content["metadata"])) > MAX_METADATA_BYTES:
         raise FormatError("LIMIT", f"metadata takes more than {MAX_METADATA_BYTES} bytes")
-    for name, layout in PACKED.items():
-        width = np.dtype(layout).itemsize
+    for name, width in _WIDTHS.items():
         if len(content[name]) % width:
             raise _schema(f"column {name!r} has {len(content[name])} bytes, no multiple of {width}")
 
@@ -152,14 +153,18 @@ def _check_counts(content: dict[str, Any], columns: dict[str, Column]) -> None:
         raise FormatError("LIMIT", f"{types.size} entries, at most {MAX_ENTRIES} are allowed")
     if types.size and types.max() >= len(TYPES):
         raise _schema(f"entry type {types.max()}, known are 0 to {len(TYPES) - 1}")
-    tensors, aliases, values, nodes = (int(np.count_nonzero(types == kind)) for kind in range(len(TYPES)))
-    expected = {"dtype": tensors, "rank": tensors, "alias": aliases, "form": nodes}
-    count = content["path"].count("\n") + 1 if types.size or content["path"] else 0
-    found = {"path": count, "value": len(content["value"])} | {name: columns[name].size for name in expected}
-    expected |= {"path": types.size, "value": values}
-    for name, count in found.items():
-        if count != expected[name]:
-            raise _schema(f"column {name!r} has {count} items, the entry types ask for {expected[name]}")
+    tensors, aliases, values, nodes = np.bincount(types, minlength=len(TYPES)).tolist()
+    counted = (
+        ("path", content["path"].count("\n") + 1 if types.size or content["path"] else 0, types.size),
+        ("value", len(content["value"]), values),
+        ("dtype", columns["dtype"].size, tensors),
+        ("rank", columns["rank"].size, tensors),
+        ("alias", columns["alias"].size, aliases),
+        ("form", columns["form"].size, nodes),
+    )
+    for name, count, expected in counted:
+        if count != expected:
+            raise _schema(f"column {name!r} has {count} items, the entry types ask for {expected}")
     if columns["dims"].size != int(columns["rank"].sum(dtype=np.int64)):
         raise _schema(f"column 'dims' has {columns['dims'].size} items, the ranks ask for another number")
     if columns["form"].size and columns["form"].max() >= len(FORMS):
@@ -187,7 +192,7 @@ def _check_tensors(index: Index) -> None:
     if columns["dims"].size and columns["dims"].max() > MAX_INTEGER:
         k = int(np.searchsorted(index.dim_starts, columns["dims"].argmax(), "right")) - 1
         raise FormatError("SHAPE", f"{index.named(k)}: a dimension in {index.shape(k)} exceeds {MAX_INTEGER}")
-    total = float(index.nbytes.astype(np.float64).sum())
+    total = float(index.nbytes.sum(dtype=np.float64))
     if total > MAX_TOTAL_BYTES:
         raise FormatError("LIMIT", f"the tensors declare {total:.0f} bytes together, at most {MAX_TOTAL_BYTES}")
     _check_chunks(index)
@@ -201,9 +206,8 @@ def _check_chunks(index: Index) -> None:
             raise FormatError("CHUNK", f"column {name!r} has {columns[name].size} items, shapes ask for {count} chunks")
     if not count:
         return
-    codec, stored, sizes = columns["codec"], columns["stored"].astype(np.int64), index.chunk_sizes
-    raw = codec == RAW
-    if not raw.all():
+    codec, stored, sizes = columns["codec"], columns["stored"], index.chunk_sizes
+    if not index.raw:
         if (unknown := ~np.isin(codec, list(CODEC_NAMES))).any():
             c = int(unknown.argmax())
             raise FormatError("CODEC", f"{_chunk(index, c)}: codec {codec[c]} is not known")
@@ -212,12 +216,14 @@ def _check_chunks(index: Index) -> None:
             if (misplaced := apart & ~np.repeat(suited, np.diff(index.chunk_starts))).any():
                 c = int(misplaced.argmax())
                 raise FormatError("CODEC", f"{_chunk(index, c)}: codec planes on elements without several bytes")
-    wrong = np.where(raw, stored != sizes, (stored == 0) | (stored >= sizes))
+    wrong = stored != sizes
+    if not index.raw:
+        wrong = np.where(codec == RAW, wrong, (stored == 0) | (stored >= sizes))
     if wrong.any():
         c = int(wrong.argmax())
         rule = f"exactly {sizes[c]}" if codec[c] == RAW else f"1 to {sizes[c] - 1}"
         raise FormatError("CHUNK", f"{_chunk(index, c)}: {stored[c]} stored bytes, expected {rule}")
-    if (bomb := ~raw & (sizes > MAX_ZSTD_RATIO * stored)).any():
+    if not index.raw and (bomb := (codec != RAW) & (sizes > MAX_ZSTD_RATIO * stored.astype(np.int64))).any():
         c = int(bomb.argmax())
         what = f"{stored[c]} stored bytes declare {sizes[c]}, over {MAX_ZSTD_RATIO} : 1"
         raise FormatError("LIMIT", f"{_chunk(index, c)}: {what}")

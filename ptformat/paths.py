@@ -106,13 +106,14 @@ def check_all(joined: str, paths: list[str]) -> None:
         FormatError: PATH for the first path that breaks a rule.
     """
     data = np.frombuffer(f"\n{joined}\n".encode(), np.uint8)
-    lines = np.flatnonzero(data == _LINE)
+    line = data == _LINE
+    lines = line.nonzero()[0]
     sizes = lines[1:] - lines[:-1] - 1
-    divider = (data == _DOT) | (data == _LINE)
+    divider = line | (data == _DOT)
     empty = np.count_nonzero(divider[1:] & divider[:-1])  # segments, and the root's path
     controls = np.count_nonzero((data < 32) | (data == 127))
     if controls == len(paths) + 1 and empty == np.count_nonzero(sizes == 0) and "\\" not in joined:
-        paths = [paths[i] for i in np.flatnonzero(sizes > _SHORT).tolist()]
+        paths = [paths[i] for i in (sizes > _SHORT).nonzero()[0].tolist()]
     for path in paths:
         check(path)
 

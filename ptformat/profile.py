@@ -179,11 +179,15 @@ class _Decoding:
         last: bytes | None = None
         for _ in range(count):
             start = at
-            # By its first byte: what follows a head that is no string's is not looked at.
-            if at < len(self.buffer) and not (0xA0 <= (lead := self.buffer[at]) < 0xC0 or lead in _STRINGS):
-                code = "MALFORMED" if lead == 0xC1 else "NONCANONICAL"
-                raise FormatError(code, f"index byte {start}: a map key that is no string")
-            _, size, at = token(self.buffer, at)
+            lead = self.buffer[at] if at < len(self.buffer) else None
+            if lead is not None and 0xA0 <= lead < 0xC0:  # a string of up to 31 bytes, as most keys are
+                size, at = lead & 0x1F, at + 1
+            else:
+                # By its first byte: what follows a head that is no string's is not looked at.
+                if lead is not None and lead not in _STRINGS:
+                    code = "MALFORMED" if lead == 0xC1 else "NONCANONICAL"
+                    raise FormatError(code, f"index byte {start}: a map key that is no string")
+                _, size, at = token(self.buffer, at)
             key = text(self.buffer, at, size)
             raw = self.buffer[at : at + size]
             if last is not None and raw <= last:

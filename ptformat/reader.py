@@ -415,7 +415,7 @@ def map_file(path: PathLike, *, private: bool = False) -> mmap.mmap | bytes:
     Raises:
         OSError: As `open` raises it; IsADirectoryError for a directory.
     """
-    with open(path, "rb") as file:
+    with open(path, "rb", buffering=0) as file:
         if os.fstat(file.fileno()).st_size == 0:
             return b""
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY if private else mmap.ACCESS_READ)

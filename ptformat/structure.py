@@ -20,8 +20,9 @@ def check(index: Index) -> None:
         FormatError: SCHEMA, ALIAS, NONCANONICAL, TREE, PATH; the first rule broken.
     """
     _check_values(index)
-    _check_aliases(index)
-    _check_inheritance(index)
+    if index.columns["alias"].size:
+        _check_aliases(index)
+        _check_inheritance(index)
     _Nesting(index).check()
 
 
@@ -151,17 +152,19 @@ def _first_beneath(joined: str) -> dict[int, int]:
     Sorted by segments, what is beneath a path follows it at once. No inner path is built that is not an entry's: all
     prefixes together may be a hundred times as long as the index.
     """
-    # The dots that divide become the lowest character, and one ends each path but the root's.
-    divided = joined.replace("\\\\", "\2").replace("\\.", "\3").replace(".", "\1").replace("\n", "\1\n")
-    keys = f"{divided}\1".split("\n")
-    root = keys.index("\1") if "\1" in keys else None
-    first = {} if root is None or len(keys) == 1 else {root: int(root == 0)}
-    order = sorted(range(len(keys)), key=keys.__getitem__)
-    ordered = [keys[row] for row in order]
+    if "\\" in joined:
+        joined = joined.replace("\\\\", "\2").replace("\\.", "\3")
+    # The dots that divide become the lowest character, and one ends each path.
+    keys = (joined.replace(".", "\1").replace("\n", "\1\n") + "\1").split("\n")
+    ordered = sorted(keys)
+    first = {}
+    if ordered[0] == "\1" and len(keys) > 1:
+        root = keys.index("\1")
+        first[root] = int(root == 0)
     if not any(map(str.startswith, ordered[1:], ordered)):
         return first
     above: list[int] = []  # rows, each beneath the one before
-    for row in order:
+    for row in sorted(range(len(keys)), key=keys.__getitem__):
         while above and not keys[row].startswith(keys[above[-1]]):
             _close(above, first)
         above.append(row)

@@ -173,3 +173,16 @@ def test_offsets_beyond_the_largest_file():
     with pytest.raises(FormatError, match=f"at most {limits.MAX_FILE_BYTES} bytes") as caught:
         container.offsets([1, 1], [2**53 - 65, 1], [False, False])
     assert caught.value.code == "LIMIT"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_offsets_follow_one_after_the_other(seed):
+    rng = np.random.default_rng(seed)
+    decoded = rng.choice([0, 1, 63, 64, 65, 4096, 2**20 - 1, 2**20, 2**20 + 1, 2**32], int(rng.integers(0, 40)))
+    stored = [int(rng.integers(0, size + 1)) for size in decoded.tolist()]
+    coded = rng.random(len(stored)) < 0.3
+    starts, position = [], 64
+    for size, held, packed in zip(decoded.tolist(), stored, coded.tolist(), strict=True):
+        starts.append(container.align(position, size, packed))
+        position = starts[-1] + held
+    assert container.offsets(decoded, stored, coded) == (starts, position)

@@ -133,3 +133,27 @@ def test_two_normal_forms_are_two_keys():
     loaded = ptformat.load(ptformat.save(tree))
     assert list(loaded) == [composed, decomposed]
     assert (loaded[composed][0], loaded[decomposed][0]) == (0, 1)
+
+
+@given(st.lists(st.text(".ab\\\0\n", max_size=6)))
+def test_flat_keys_are_split_as_each_by_itself(keys):
+    assert paths.split_flat(keys) == {key: paths.split_key(key, set(keys)) for key in keys}
+
+
+@given(st.lists(st.text(".a\\", max_size=4), max_size=4))
+def test_paths_are_rendered_segment_by_segment(segments):
+    assert paths.render(iter(segments)) == ".".join(map(paths.escape, segments))
+
+
+@pytest.mark.parametrize("path", ["a" * 256, ".".join("a" * 128), "a" * 1024, "ä" * 512])
+def test_long_paths_among_others(path):
+    paths.check_all(f"a\n{path}\n\nb.c", ["a", path, "", "b.c"])
+
+
+@pytest.mark.parametrize("path", ["a" * 1025, ".".join("a" * 129), "ä" * 513, "a..b", "a.", ".a", "a\x7f", "\\a"])
+def test_a_bad_path_among_others(path):
+    with pytest.raises(FormatError) as caught:
+        paths.check_all(f"a\n{path}\n\nb.c", ["a", path, "", "b.c"])
+    with pytest.raises(FormatError) as alone:
+        paths.check(path)
+    assert (caught.value.code, caught.value.message) == ("PATH", alone.value.message)

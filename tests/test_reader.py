@@ -224,6 +224,35 @@ def test_load_some(path):
             file.load(["a", "x"])
 
 
+@pytest.mark.parametrize("codec", ["raw", "zstd"])
+def test_what_is_still_held_is_given_again(codec, tmp_path):
+    tree = {"a": np.zeros((40, 6), np.float32), "b": np.ones(300, np.int8), "v": 1}
+    ptformat.save_file(tree, tmp_path / "x.ptf", codec=codec)
+    with ptformat.open(tmp_path / "x.ptf") as file:
+        loaded = file.load()
+        assert file["a"] is loaded["a"]
+        if codec == "raw":
+            assert file.load(["a"])["a"] is loaded["a"]
+        del loaded
+        gc.collect()
+        assert np.array_equal(file["b"], tree["b"])
+        assert file.load().keys() == tree.keys()
+    with pytest.raises(ValueError, match="is closed"):
+        file.load()
+    assert file.load(["v"]) == {"v": 1}
+
+
+def test_arrays_loaded_together_are_apart(tmp_path):
+    tree = {f"a.{i}": np.full(3, i, np.int16) for i in range(5)}
+    ptformat.save_file(tree, tmp_path / "x.ptf")
+    loaded = ptformat.load_file(tmp_path / "x.ptf")
+    loaded["a.1"][:] = 9
+    assert all(array.flags.writeable and array.flags.aligned for array in loaded.values())
+    assert [array[0] for array in loaded.values()] == [0, 9, 2, 3, 4]
+    with ptformat.open(tmp_path / "x.ptf") as file:
+        assert not any(array.flags.writeable for array in file.load().values())
+
+
 def test_many_chunks_are_decoded_in_parallel(tmp_path):
     tree = {f"{i}": np.arange(i * 1000, dtype=np.int32) for i in range(20)}
     ptformat.save_file(tree, tmp_path / "x.ptf", codec="zstd", chunk=4096)

@@ -253,3 +253,31 @@ def test_inner_paths_take_no_memory_of_their_own():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10 * len(content)
+
+
+@pytest.mark.parametrize(
+    ("names", "leaf", "beneath"),
+    [
+        (["a", "a-b", "a.c", "a!"], "a", "a.c"),  # characters below the dot stand between
+        (["a.c", "a-b", "a"], "a", "a.c"),
+        (["a.b.c.d", "a.b", "a"], "a.b", "a.b.c.d"),
+        (["b", "a.b.c", "a"], "a", "a.b.c"),
+        (["a\\.b", "a", "a\\.b.c"], "a\\.b", "a\\.b.c"),
+        (["a\\\\", "a\\\\.b"], "a\\\\", "a\\\\.b"),
+        (["\\e", "\\e.\\e"], "\\e", "\\e.\\e"),
+        (["b", ""], "", "b"),
+        (["", "b"], "", "b"),
+    ],
+)
+def test_a_leaf_with_entries_beneath_it_in_any_order(names, leaf, beneath):
+    data = tree_file(*((name, "value") for name in names))
+    row = names.index(leaf)
+    refused(data, "TREE", f"value {leaf!r} (entry {row}) has entries beneath it, such as {beneath!r}")
+
+
+def test_names_that_only_look_nested():
+    names = ["a", "a-b", "ab", "a b.c", "A.a", "a\\.b", "a\\\\"]
+    tree = {name.replace("\\.", "/"): 1 for name in names if "\\" not in name}
+    assert ptformat.load(ptformat.save(tree)).keys() == tree.keys()
+    with pytest.raises(FormatError, match="a key that holds a dot"):  # all else was found good
+        ptformat.load(tree_file(*((name, "value") for name in names)))

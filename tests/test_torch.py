@@ -483,3 +483,35 @@ def test_without_torch_the_error_says_what_to_install() -> None:
         done.stderr.splitlines()[-1]
         == "ptformat.errors.MissingPackage: ptformat.torch needs torch: pip install 'ptformat[torch]'"
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.bool])
+def test_each_tensor_has_a_storage_of_its_own(dtype: torch.dtype, tmp_path: Path) -> None:
+    save_file({f"l.{i}.w": torch.ones(3, 5, dtype=dtype) for i in range(100)}, tmp_path / "x.ptf")
+    loaded = load_file(tmp_path / "x.ptf")
+    assert {tensor.untyped_storage().nbytes() for tensor in loaded.values()} == {15 * dtype.itemsize}
+    assert len({tensor.untyped_storage().data_ptr() for tensor in loaded.values()}) == 100
+    torch.save(loaded["l.50.w"], tmp_path / "one.pt")
+    assert (tmp_path / "one.pt").stat().st_size < 4096
+    loaded["l.50.w"].zero_()
+    assert sum(int(tensor.sum()) for tensor in loaded.values()) == 99 * 15
+
+
+def test_numpy_arrays_among_tensors_keep_their_ties(tmp_path: Path) -> None:
+    array, scalar = np.arange(6.0).reshape(2, 3), np.float32(2)
+    save_file({"a": array, "t": torch.ones(2), "b": array, "s": scalar, "u": 3}, tmp_path / "x.ptf")
+    loaded = load_file(tmp_path / "x.ptf")
+    assert list(loaded) == ["a", "t", "b", "s", "u"]
+    assert loaded["a"] is loaded["b"]
+    assert (type(loaded["s"]), loaded["s"], loaded["u"]) == (np.float32, 2, 3)
+
+
+def test_tensors_that_touch_do_not_overlap(tmp_path: Path) -> None:
+    whole = torch.arange(12.0)
+    parts = {"a": whole[:5], "b": whole[5:8], "c": whole[8:], "d": whole[12:]}
+    save_file(parts, tmp_path / "x.ptf")
+    assert all(torch.equal(tensor, parts[name]) for name, tensor in load_file(tmp_path / "x.ptf").items())
+    interleaved = whole.reshape(6, 2)
+    save_file({"even": interleaved[:, 0], "odd": interleaved[:, 1]}, tmp_path / "y.ptf")
+    with pytest.raises(ptformat.FormatError, match=r"'a' float32 \(7,\) and 'b' float32 \(7,\)"):
+        save({"a": whole[:7], "b": whole[5:]})
