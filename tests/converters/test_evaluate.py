@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import ml_dtypes
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from sources import Array, bits, same
 from trees import ALL, trees
 
+from ptformat.bands import contiguous
 from ptformat.converters import evaluate, evaluate_boxes
 from ptformat.converters import operations as o
 from ptformat.converters.evaluate import nonzero, pieces, whole
@@ -277,11 +279,26 @@ def test_nothing_is_written_to() -> None:
         assert whole(op, lambda _: array).flags.writeable
 
 
-@pytest.mark.parametrize("name", ["uint8", "float32", "complex128"])
+@pytest.mark.parametrize("name", ["uint8", "bfloat16", "float32", "complex128"])
 @pytest.mark.parametrize("perm", [*itertools.permutations(range(3))])
 def test_turned_arrays_are_copied_in_tiles(perm: tuple[int, ...], name: str) -> None:
     array = bits(name, (130, 65, 66))
     for view in (array.transpose(perm), array[::-1].transpose(perm), array[:, 3:, ::-2].transpose(perm), array[:1].T):
-        found = evaluate_boxes.contiguous(view)
+        found = contiguous(view)
         assert found.flags.c_contiguous
         assert same(found, view)
+
+
+@pytest.mark.parametrize("name", ["uint8", "bool", "bfloat16", "float32", "complex128"])
+@pytest.mark.parametrize("perm", [*itertools.permutations(range(3))])
+def test_threads_turn_axes_as_one_does(perm: tuple[int, ...], name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "TURNED_BYTES", 1000)
+    array = bits(name, (13, 65, 66))
+    op = o.permute(o.Given("x", array.shape, name), perm)
+    expected = np.ascontiguousarray(array.transpose(perm))
+    if name == "bool":
+        expected = expected.view(np.uint8) != 0
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pieces(op, lambda _: array, None, pool))
+    assert b"".join(found) == expected.tobytes()
+    assert len(found) > 1 or perm == (0, 1, 2)
