@@ -323,3 +323,22 @@ def test_a_record_from_a_file_without_a_class():
     tree = loading.tree(Reader(out.getvalue()))
     assert isinstance(tree, Record)
     assert repr(tree) == "Record(mu=1)"
+
+
+def test_bytes_are_loaded_into_memory_of_ones_own():
+    """Compressed or raw, an array is aligned, writable, and neither the bytes' nor another array's memory."""
+    rng = np.random.default_rng(0)
+    tree = {f"{i}": (rng.standard_normal(size) * 0.02).astype(np.float32) for i, size in enumerate((9000, 3, 70_001))}
+    tree |= {"noise": rng.integers(0, 256, 100_003, dtype=np.uint8), "large": np.zeros(2**22, np.float32)}
+    data = ptformat.save(tree, codec="planes")
+    before = bytes(bytearray(data))
+    reader = ptformat.Reader(data)
+    assert sorted(set(reader.index.columns["codec"].tolist())) == [0, 2]
+    found = ptformat.load(data)
+    for name, array in found.items():
+        assert array.tobytes() == tree[name].tobytes()
+        assert array.ctypes.data % 64 == 0
+        array[...] = array + array.dtype.type(1)
+    assert all(np.array_equal(array, tree[name] + tree[name].dtype.type(1)) for name, array in found.items())
+    assert data == before
+    assert all(array.tobytes() == tree[name].tobytes() for name, array in ptformat.load(data).items())

@@ -289,3 +289,37 @@ def test_memory_does_not_grow_with_the_tensor(codec, tmp_path):
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout))
     assert peaks[1] - peaks[0] < 16 * 1024
+
+
+@pytest.mark.parametrize("codec", ["raw", "zstd", "planes", "auto"])
+def test_an_array_may_change_once_it_is_written(codec, tmp_path):
+    """Threads have done with it when `tensor` returns."""
+    rng = np.random.default_rng(0)
+    array = np.zeros(200_000, np.float32)
+    kept = []
+    with ptformat.Writer(tmp_path / "x.ptf", codec=codec, chunk=2**18) as out:
+        for step in range(6):
+            array[:] = rng.standard_normal(array.size) * 0.02
+            kept.append(array.copy())
+            out.tensor(str(step), array)
+    with ptformat.open(tmp_path / "x.ptf", verify=True) as file:
+        assert [file[str(step)].tobytes() for step in range(6)] == [array.tobytes() for array in kept]
+
+
+@pytest.mark.parametrize("codec", ["raw", "zstd", "planes", "auto"])
+def test_lasting_pieces_make_the_same_file(codec, tmp_path):
+    """Chunks of several tensors compressed at once are written in their order, empty and tiny ones between."""
+    rng = np.random.default_rng(0)
+    sizes = [70_000, 3, 0, 400_000, 1000, 0, 0, 2_000_000, 90_000, 1]
+    tree = {f"{i}": (rng.standard_normal(size) * 0.02).astype(np.float32) for i, size in enumerate(sizes)}
+    tree |= {"noise": rng.integers(0, 256, 500_000, dtype=np.uint8), "zeros": np.zeros(2**20), "last": np.zeros(0)}
+    for lasting in (False, True):
+        with ptformat.Writer(tmp_path / f"{lasting}.ptf", codec=codec, chunk=2**16) as out:
+            for name, array in tree.items():
+                info = ptformat.TensorInfo(name, str(array.dtype), array.shape)
+                out.pieces(info, iter([array.view(np.uint8).data]), lasting=lasting)
+    data = (tmp_path / "True.ptf").read_bytes()
+    assert data == (tmp_path / "False.ptf").read_bytes() == ptformat.save(tree, codec=codec, chunk=2**16)
+    found = ptformat.load(data, verify=True)
+    assert all(found[name].tobytes() == array.tobytes() for name, array in tree.items())
+    assert ptformat.verify(data).tensors == len(tree)
