@@ -9,7 +9,6 @@ drawings beside it. Bars that are not reached are printed; the exit code tells o
 from __future__ import annotations
 
 import argparse
-import compileall
 import importlib
 import json
 import os
@@ -56,8 +55,6 @@ def main() -> None:
     in_memory = memory if memory.is_dir() and os.access(memory, os.W_OK) and machine.is_memory(memory) else None
     if in_memory is None:
         print("no file system in memory at /dev/shm: everything is on disk, and the bars of tmpfs mean little")
-    for folder in ("ptformat", "converters"):  # as pip does for what it installs
-        compileall.compile_dir(ROOT / folder, quiet=1)
     build = ROOT / "build" / "bench"
     build.mkdir(parents=True, exist_ok=True)
     full = not (options.only or options.quick or options.rounds)

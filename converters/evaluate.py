@@ -21,7 +21,7 @@ from .evaluate_values import counted
 from .operations_exactness import sources
 from .operations_nodes import Given, Join, Operation, Reshape, Stack
 
-TURNED_BYTES = 2**20  # that one thread turns at a time
+TURNED_BYTES = 2**21  # that one thread turns at a time
 
 
 def pieces(
