@@ -54,12 +54,17 @@ def content_of(plan: Plan, source: Source, *, recorded: bool, template: Source |
     tensors = [entry for entry in plan.entries if isinstance(entry, TensorInfo)]
     after = dict(zip((entry.path for entry in tensors), tensors[1:], strict=False))
     next_one: dict[str, Pieces] = {}
+    in_order = True  # whether the sink asks for tensors as they stand in the plan
 
     def pieces(entry: TensorInfo | Alias) -> Pieces:
+        nonlocal in_order
+        if isinstance(entry, Alias):
+            return begun(entry)
         found = next_one.pop(entry.path, None) or begun(entry)
+        in_order = in_order and not next_one
         next_one.clear()
         coming = after.get(entry.path)
-        if coming is not None and coming.nbytes <= BEGUN_BYTES:
+        if in_order and coming is not None and coming.nbytes <= BEGUN_BYTES:
             next_one[coming.path] = begun(coming)
         return found
 

@@ -259,10 +259,10 @@ def _around(path: str, within: dict[str, tuple[_Growing, int]], nodes: Mapping[s
     """
     if path not in within:
         at, start = _around(paths.parent(path), within, nodes)
-        if at.form != "flat" or (path in nodes and nodes[path].form != "part"):
-            inner = at.children[_key(path[start:])] = _Growing(None)
-            at, start = inner, len(path) + 1
-        within[path] = at, start
+        if at.form == "flat" and (path not in nodes or nodes[path].form == "part"):
+            return at, start  # not kept: all prefixes together may be a hundred times as long as the paths
+        inner = at.children[_key(path[start:])] = _Growing(None)
+        within[path] = inner, len(path) + 1
     return within[path]
 
 

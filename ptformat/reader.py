@@ -368,8 +368,8 @@ def aligned(nbytes: int) -> Array:
 def _room(sizes: list[int]) -> Iterator[Array]:
     """A new array, aligned, for each of these sizes.
 
-    Those of up to a quarter of `SHARED_BYTES` share memory of about that size: the system gives it in huge pages, and
-    to clear small ones takes as long as to decode into them.
+    Those of up to a quarter of `SHARED_BYTES` share memory of about that size, which stays as long as one of them: the
+    system gives it in huge pages, and to clear small ones takes as long as to decode into them.
     """
     shared, at = aligned(0), 0
     for i, size in enumerate(sizes):

@@ -246,6 +246,7 @@ class Writer:
 
     def _release(self) -> None:
         self._output = None
+        self._ahead.clear()
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
@@ -363,7 +364,7 @@ def _encoded(chunk: memoryview, codec: str, level: int, dtype: DType) -> _Stored
     number = choose(chunk, dtype) if codec == "auto" and suited == PLANES else suited
     stored = zstd.encode(chunk, level=level) if number == ZSTD else MODULES[number].encode(chunk, dtype)
     if stored is None:
-        return RAW, chunk, checksum(chunk)
+        return RAW, bytes(chunk), checksum(chunk)  # a view would hold on to all of the array that it is of
     return number, stored, checksum(stored)
 
 

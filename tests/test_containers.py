@@ -2,14 +2,15 @@ import collections
 import copy
 import math
 import pickle
+import tracemalloc
 
 import jax
 import numpy as np
 import pytest
 
 import ptformat
-from ptformat import Record
-from ptformat.containers import flatten
+from ptformat import Node, Record
+from ptformat.containers import assemble, flatten
 from ptformat.errors import FormatError
 
 Moments = collections.namedtuple("Moments", ["mu", "nu"])
@@ -264,3 +265,18 @@ def test_integers_that_no_file_can_hold(number, tmp_path):
         trip({"rng": {"state": {"inc": number}}}, tmp_path)
     assert (caught.value.code, caught.value.path) == ("LIMIT", "rng.state.inc")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_prefixes_of_flat_keys_are_not_kept():
+    """All prefixes of these keys together are some 60 times as long as they are."""
+    keys = [".".join(f"{'s' * 7}{number:03}" for _ in range(90)) + f".{number}" for number in range(400)]
+    names = ["", *keys, "m", "m.a"]
+    nodes = {"": Node("", "flat"), "m": Node("m", "map")}
+    tracemalloc.start()
+    try:
+        made = assemble(names, nodes, len)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert made == {**{key: len(key) for key in keys}, "m": {"a": 3}}
+    assert peak < 2**20  # with them 20 MB

@@ -119,6 +119,14 @@ def test_a_plane_takes_the_smallest_mode():
     assert len(stored) < 0.34 * wide.nbytes
 
 
+@pytest.mark.parametrize("size", [1024, 2**15, 2**16])
+def test_what_is_all_the_same_takes_next_to_nothing(size):
+    for array in (np.zeros(size, np.float32), np.ones(2 * size, ml_dtypes.bfloat16)):
+        stored = planes.encode(array.view(np.uint8).data, dtypes.named(str(array.dtype)))
+        assert set(modes(stored, array.itemsize)) == {1}
+        assert len(stored) < 200
+
+
 def test_what_is_tiny_is_left_raw():
     zeros = np.zeros(4096, np.uint8)
     assert planes.encode(zeros[:4092].data, dtypes.named("float32")) is None

@@ -10,9 +10,10 @@ from sources import bits, read, same
 
 import ptformat
 from ptformat import bands
-from ptformat.converters import convert, copy, plan
+from ptformat.converters import convert, copy, evaluate, plan
 from ptformat.converters.execute import content_of, counted
 from ptformat.converters.files import open_source
+from ptformat.converters.files.ptf import PtfSource
 from ptformat.dtypes import TABLE
 
 TYPES = [row.name for row in TABLE]
@@ -177,3 +178,24 @@ def test_metadata_and_convention_of_the_result(tmp_path: Path) -> None:
     assert open_source(tmp_path / "b.safetensors").header.metadata == {"who": "me"}
     copy(tmp_path / "a.ptf", tmp_path / "c.safetensors", durable=False)
     assert open_source(tmp_path / "c.safetensors").header.metadata == {"who": "me", "format": "pt"}
+
+
+@pytest.mark.parametrize("suffix", [".msgpack", ".ptf", ".safetensors"])
+def test_a_sink_of_another_order_has_little_begun_in_vain(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads begin with the next tensor; of a compressed source that takes decoding it."""
+    rng = np.random.default_rng(0)
+    names = [f"{name}.weight" for name in "dacbfe"]
+    tree = {name: rng.standard_normal((700, 600), np.float32).astype(np.float16) for name in names}
+    tree["b.weight"] = tree["b.weight"].astype(np.float32)
+    ptformat.save_file(tree, tmp_path / "a.ptf", convention="torch", codec="zstd")
+    taken: list[str] = []
+    array = PtfSource.array
+    monkeypatch.setattr(PtfSource, "array", lambda self, path: taken.append(path) or array(self, path))
+    monkeypatch.setattr(evaluate, "TURNED_BYTES", 2**18)
+    kinds = [(name.removesuffix(".weight"), "linear") for name in names]
+    convert(tmp_path / "a.ptf", tmp_path / f"b{suffix}", to="linen", durable=False, kinds=kinds)
+    assert len(taken) <= len(names) + 1
+    found = read(tmp_path / f"b{suffix}")
+    assert all(same(found[f"params.{name[0]}.kernel"], np.ascontiguousarray(tree[name].T)) for name in names)
