@@ -69,7 +69,7 @@ def _pieces(
         for member in op.children:
             yield from pieces(member, several, stored, pool)
     else:
-        found = bands(op, array, pool)
+        found = bands(op, array)
         yield from _stored(found if dtype.bits >= 8 else _whole_bytes(found), dtype)
 
 
@@ -80,15 +80,15 @@ def _stored(found: Iterable[Array], dtype: DType) -> Iterator[Any]:
         yield pack(band, dtype).data
 
 
-def bands(op: Operation, array: Arrays, pool: ThreadPoolExecutor | None = None) -> Iterator[Array]:
-    """The elements of the result in logical order, as 1-D arrays of at most some 8 MiB. Arguments as `pieces`."""
+def bands(op: Operation, array: Arrays) -> Iterator[Array]:
+    """The elements of the result in logical order, as 1-D arrays of at most some 8 MiB."""
     op = _flat(op)
     if not op.count:
         return
     if _in_order(op):
         several = _several(op.children, array)
         for member in op.children:
-            yield from bands(member, several, pool)
+            yield from bands(member, several)
         return
     evaluation = Evaluation(array)
     limit = BOX_BYTES
@@ -96,9 +96,6 @@ def bands(op: Operation, array: Arrays, pool: ThreadPoolExecutor | None = None) 
         held = evaluation.box(op, whole_region(op.shape))
         if held.flags.c_contiguous:
             yield from bands_of(held)
-            return
-        if pool and held.nbytes > TURNED_BYTES:
-            yield from _turned(held, pool)
             return
         limit = BAND_BYTES  # of all the pages that a turned source has, each band touches many
     for region in boxes(op.shape, limit // named(op.dtype).numpy.itemsize):

@@ -143,8 +143,7 @@ class Reader(Mapping[str, Any]):
         if not self.index.coded[k]:
             for c in wanted if self._verify else ():
                 self.stored(k, int(c))
-            stored = self._viewed(k)
-            return dtypes.unpack(stored, dtype, shape)
+            return dtypes.unpack(self._viewed(k), dtype, shape)
         into = reserve(int(self.index.nbytes[k]))
         for c in wanted.tolist():
             start = (c - first) * self.index.chunk

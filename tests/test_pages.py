@@ -211,7 +211,6 @@ def mounts():
     return {where: kind for where, kind in found.items() if where in ("/dev/shm", "/tmp", "/run", "/")}
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux' table of mounts")
 def test_tmpfs_is_known(monkeypatch):
     for where, kind in mounts().items():
         fd = os.open(where, os.O_RDONLY)
@@ -250,10 +249,6 @@ def test_a_tmpfs_that_is_nearly_too_small(kibibytes, printed, tmp_path):
     """The pages ahead want more than there is; the file gets all that there is."""
     mount = f"mount -t tmpfs -o size={kibibytes}k,nr_inodes=10 none {tmp_path}"
     inside = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
-    try:
-        subprocess.run([*inside, mount], capture_output=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no file system can be mounted here")
     command = f'{mount} && exec "$@"'
     done = subprocess.run(
         [*inside, command, "sh", sys.executable, "-c", LIMITED, str(tmp_path), "tmpfs", "0"],
