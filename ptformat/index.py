@@ -108,6 +108,7 @@ def decode(data: bytes, end: int | None = None) -> Index:
     if len(index.rows) != len(names):
         twice = next(path for row, path in enumerate(names) if index.rows[path] != row)
         raise FormatError("DUPLICATE", f"path {twice!r} stands twice", path=twice)
+    paths.check_inner(content["path"], names)
     for name in SPARSE:
         if name in content:
             index.sparse[name] = _unpack_sparse(name, content[name], columns["type"])

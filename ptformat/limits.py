@@ -11,6 +11,7 @@ MAX_ENTRIES = 2**20
 MAX_RANK = 32
 MAX_PATH_BYTES = 1024
 MAX_PATH_DEPTH = 128
+MAX_INNER_PATHS = 2**20  # distinct ones: a tree of them is built, and a long path may name a hundred
 MAX_METADATA_BYTES = 2**20  # encoded
 MAX_DEPTH = 32  # nested arrays and maps of the index; the index map itself is depth 1
 CHUNK_STEP = 64  # the chunk size is a multiple of this

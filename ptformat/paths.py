@@ -15,7 +15,7 @@ from collections.abc import Collection, Container, Iterable
 import numpy as np
 
 from .errors import FormatError
-from .limits import MAX_PATH_BYTES, MAX_PATH_DEPTH
+from .limits import MAX_INNER_PATHS, MAX_PATH_BYTES, MAX_PATH_DEPTH
 
 _SEGMENT = re.compile(r"\\e|(?:[^\\.\x00-\x1f\x7f]++|\\\\|\\\.)++")
 _PATH = re.compile(rf"(?:{_SEGMENT.pattern})(?:\.(?:{_SEGMENT.pattern}))*")
@@ -116,6 +116,24 @@ def check_all(joined: str, paths: list[str]) -> None:
         paths = [paths[i] for i in (sizes > _SHORT).nonzero()[0].tolist()]
     for path in paths:
         check(path)
+
+
+def check_inner(joined: str, paths: Iterable[str]) -> None:
+    """Check how many inner paths the paths of a file name, the root included; `joined` is their text, by lines.
+
+    Raises:
+        FormatError: LIMIT, when there are more than `MAX_INNER_PATHS`.
+    """
+    if joined.count(".") < MAX_INNER_PATHS:  # each but the root ends at a dot
+        return
+    if "\\" in joined:
+        paths = joined.replace("\\\\", "\2").replace("\\.", "\3").split("\n")
+    inner: set[str] = set()
+    level = paths
+    while level := {path.rpartition(".")[0] for path in level if path} - inner:
+        inner |= level
+        if len(inner) > MAX_INNER_PATHS:
+            raise FormatError("LIMIT", f"the paths name more than {MAX_INNER_PATHS} inner paths")
 
 
 def split_flat(keys: Collection[str]) -> dict[str, Segments]:

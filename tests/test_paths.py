@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ptformat
-from ptformat import paths
+from ptformat import limits, paths
 from ptformat.errors import FormatError
 
 # Path text -> segments, from the table of the spec and beyond.
@@ -157,3 +157,21 @@ def test_a_bad_path_among_others(path):
     with pytest.raises(FormatError) as alone:
         paths.check(path)
     assert (caught.value.code, caught.value.message) == ("PATH", alone.value.message)
+
+
+@pytest.mark.parametrize("names", [["a.b.c.d", "a.b.x.y", "p.q", ""], [r"a\.b.c.d", r"a\.b.\\.y", r"\e.q.r"]])
+def test_inner_paths_are_counted_once(monkeypatch, names):
+    inner = {""} | {paths.render(paths.parse(name)[:end]) for name in names for end in range(1, len(paths.parse(name)))}
+    monkeypatch.setattr(paths, "MAX_INNER_PATHS", len(inner))
+    paths.check_inner("\n".join(names), names)
+    monkeypatch.setattr(paths, "MAX_INNER_PATHS", len(inner) - 1)
+    with pytest.raises(FormatError, match=f"^LIMIT: the paths name more than {len(inner) - 1} inner paths$"):
+        paths.check_inner("\n".join(names), names)
+
+
+def test_no_more_inner_paths_than_the_limit():
+    """Two leaves beneath each: with the root one too many, in a file of 18 MB."""
+    pairs = [f"{i:x}.{leaf}" for i in range(limits.MAX_INNER_PATHS) for leaf in "ab"]
+    paths.check_inner("\n".join(pairs[:-2]), pairs[:-2])
+    with pytest.raises(FormatError, match="^LIMIT: the paths name more than 1048576 inner paths$"):
+        paths.check_inner("\n".join(pairs), pairs)
