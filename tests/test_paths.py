@@ -173,5 +173,5 @@ def test_no_more_inner_paths_than_the_limit():
     """Two leaves beneath each: with the root one too many, in a file of 18 MB."""
     pairs = [f"{i:x}.{leaf}" for i in range(limits.MAX_INNER_PATHS) for leaf in "ab"]
     paths.check_inner("\n".join(pairs[:-2]), pairs[:-2])
-    with pytest.raises(FormatError, match="^LIMIT: the paths name more than 1048576 inner paths$"):
+    with pytest.raises(FormatError, match=r"^LIMIT: the paths name more than 1048576 inner paths$"):
         paths.check_inner("\n".join(pairs), pairs)
