@@ -1,0 +1,1 @@
+"""Files with one fault each, by area."""

@@ -1,0 +1,1 @@
+"""Files that every reader accepts, by area."""
