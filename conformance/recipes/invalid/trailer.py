@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..case import Case, reject
-from ..draft import Draft
 from .base import sample
 
 
