@@ -57,6 +57,11 @@ class Reader(Mapping[str, Any]):
         self._writable = not views.readonly
 
     @property
+    def minor(self) -> int:
+        """The minor version of the format that the file says it has; the major one is 1."""
+        return int.from_bytes(self.raw(10, 2), "little")
+
+    @property
     def metadata(self) -> dict[str, Any]:
         """Free facts that the file's author stored."""
         return self.index.header.metadata
