@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 MAX_ANSWER = 256 * 2**20
+_ENDING_SECONDS = 5.0
 _TOLD = 400  # characters of what a process wrote to standard error before it ended
 
 
@@ -91,21 +92,25 @@ class Implementation:
             assert child.stdin is not None
             child.stdin.write(b'{"op": "stop"}\n')
             child.stdin.close()
-            code = child.wait(timeout=10)
+            code = child.wait(timeout=_ENDING_SECONDS)
         except (BrokenPipeError, subprocess.TimeoutExpired):
-            self.kill()
+            code = None
+        self.kill()
+        if code is None:
             return "did not stop when asked to"
-        self._child = None
         return "" if code == 0 else f"ended with exit code {code} when asked to stop"
 
     def kill(self) -> None:
         """End it and all that it has started."""
-        if self._child is None:
+        child, self._child = self._child, None
+        if child is None:
             return
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._child.pid, signal.SIGKILL)
-        self._child.wait()
-        self._child = None
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        assert child.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # what was not written any more
+            child.stdin.close()
 
     def _start(self) -> subprocess.Popen[bytes]:
         pipe = subprocess.PIPE
@@ -118,13 +123,12 @@ class Implementation:
     def _ended(self) -> str:
         """How a process ended that was to answer."""
         assert self._child is not None
-        child, self._child = self._child, None
         try:
-            code = child.wait(timeout=10)
+            code = self._child.wait(timeout=_ENDING_SECONDS)
         except subprocess.TimeoutExpired:
-            self._child = child
-            self.kill()
             return "closed its output without an answer"
+        finally:
+            self.kill()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         told = self._said.text() if self._said else ""
         return f"ended with {how}" + (f": {told}" if told else "")
