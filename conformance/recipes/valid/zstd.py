@@ -32,8 +32,10 @@ def _frame(slug: str, content: bytes, frame: bytes, comment: str) -> Case:
 
 
 def _headers() -> Iterator[Case]:
-    def run(slug: str, comment: str, count: int, **facts: int) -> Case:
-        frame = header(count, **facts) + rle_blocks(0x2A, count, 1024)
+    def run(
+        slug: str, comment: str, count: int, width: int | None = None, window: int | None = None, descriptor: int = 0
+    ) -> Case:
+        frame = header(count, width=width, window=window, descriptor=descriptor) + rle_blocks(0x2A, count, 1024)
         return _frame(f"header-{slug}", b"\x2a" * count, frame, comment)
 
     yield _frame("example", _RUN, bytes.fromhex("28b52ffd 20 64 230300 2a"), "the example of section 6.2")
