@@ -27,6 +27,7 @@ def cases() -> Iterator[Case]:
 
 def _all() -> Iterator[Case]:
     yield from _index()
+    yield from _maps()
     yield from _window()
     yield from _metadata()
     yield from _entries()
@@ -43,6 +44,14 @@ def _index() -> Iterator[Case]:
     yield _accept("index-bytes-at", draft, "2.2", "256 MiB of index, most of it in an unknown key", at, memory)
     beyond = run_behind(draft, forms.head("bin", rest + 1), 0, rest + 1)
     yield reject("index-bytes-beyond", beyond, "LIMIT", "2.2", "256 MiB and one byte, all there", step=12)
+
+
+def _maps() -> Iterator[Case]:
+    """A map at the end of a form; distinct keys are not to be had from runs."""
+    for size in (65535, 65536):
+        draft = Draft(minor=1).value("large")
+        held = forms.keyed({f"{i:05}": forms.NULL for i in range(size)})
+        yield accept(f"map-of-{size}", draft, "3.1", "keys of a map, in an unknown key", draft.file(keys={LATER: held}))
 
 
 def _around(draft: Draft) -> int:

@@ -63,8 +63,8 @@ def _values() -> Iterator[Case]:
     rest = INDEX_VALUES - 28 - 1
     memory = MEMORY_MIB + 64 * INDEX_VALUES // 2**20  # an object of 64 bytes for each item
     at = run_behind(draft, forms.head("array", rest), 0xC0, rest)
-    comment = "2^22 items, most of them in one array; 64 bytes of memory for each"
-    yield accept("index-values-at", draft, "3.1", comment, at, memory=memory)
+    comment = "2^22 items, most of them in one array; 64 bytes of memory and 3 microseconds for each"
+    yield accept("index-values-at", draft, "3.1", comment, at, memory=memory, seconds=15.0)
     beyond = run_behind(draft, forms.head("array", rest + 1), 0xC0, rest + 1)
     yield reject("index-values-beyond", beyond, "LIMIT", "3.1", "one item more", step=17, memory=memory)
     # `[[], nulls]`: an array of two, so three items less.

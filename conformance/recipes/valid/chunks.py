@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from .. import blocks
 from ..case import Case, accept
 from ..draft import PLANES, RAW, ZSTD, Chunk, Draft
-from ..elements import nbytes, ramp
+from ..elements import BITS, ramp
 from ..planes import stored
 
 LARGE = 2**20  # decoded bytes from which a raw tensor starts on a page
+_ONES = b"\1" * 4096
 
 
 def cases() -> Iterator[Case]:
@@ -82,18 +83,22 @@ def _zeros(size: int, chunk: int, first: Sequence[Chunk] = ()) -> list[Chunk]:
     return [*first, *((ZSTD, blocks.rle_frame(0, min(chunk, size - at))) for at in starts)]
 
 
-def _large(size: int, first: Chunk | None = None, dtype: str = "uint8", before: int = 10, chunk: int = 4096) -> Draft:
-    """A tensor of these bytes in a small file, one before it and one behind it."""
-    lead = ramp("uint8", (chunk,))
-    count = size * 8 // {"int2": 2, "int4": 4, "bool": 8, "uint8": 8, "float32": 32, "complex128": 128}[dtype]
-    if first is None:
-        lead = b"\1" * chunk
-        first = (RAW, lead)
-    data = lead + bytes(nbytes(dtype, (count,)) - chunk)
-    made = Draft(chunk=chunk)
+def _large(size: int, dtype: str = "uint8", before: int = 10) -> Draft:
+    """A tensor of these many bytes in a small file, one before it and one behind it; its first chunk is raw."""
+    data = _ONES + bytes(size - len(_ONES))
+    made = Draft(chunk=len(_ONES))
     if before:
         made.tensor("before", "uint8", (before,))
-    return made.tensor("x", dtype, (count,), data, chunks=_zeros(len(data), chunk, [first])).tensor("y", "uint8", (3,))
+    made.tensor("x", dtype, (size * 8 // BITS[dtype],), data, chunks=_zeros(size, len(_ONES), [(RAW, _ONES)]))
+    return made.tensor("y", "uint8", (3,))
+
+
+def _led(*first: Chunk, dtype: str = "uint8", data: bytes) -> Draft:
+    """A tensor of 1 MiB that begins with these chunks of 4096 bytes and this data."""
+    whole = data + bytes(LARGE - len(data))
+    made = Draft(chunk=4096).tensor("before", "uint8", (10,))
+    shape = (LARGE * 8 // BITS[dtype],)
+    return made.tensor("x", dtype, shape, whole, chunks=_zeros(LARGE, 4096, first)).tensor("y", "uint8", (3,))
 
 
 def _pages() -> Iterator[Case]:
@@ -102,33 +107,22 @@ def _pages() -> Iterator[Case]:
     def page(slug: str, draft: Draft, comment: str) -> Case:
         return accept(f"page-{slug}", draft, "2.3", comment)
 
-    lead = ramp("uint8", (4096,))
-    yield page("from-1-mib", _large(LARGE, (RAW, lead)), "1048576 bytes, the first chunk raw: offset 4096")
-    yield page("not-below-1-mib", _large(LARGE - 1, (RAW, lead)), "1048575 bytes: offset 128")
-    yield page("first-in-the-file", _large(LARGE, (RAW, lead), before=0), "a gap of 4032 zeros behind the preamble")
-    yield page("without-a-gap", _large(LARGE, (RAW, lead), before=4032), "the tensor before it ends at 4096")
-    yield page(
-        "one-byte-past", _large(LARGE, (RAW, lead), before=4033), "the tensor before it ends at 4097: offset 8192"
-    )
-    frame = blocks.rle_frame(7, 4096)
-    sevens = Draft(chunk=4096).tensor("before", "uint8", (10,))
-    sevens.tensor(
-        "x", "uint8", (LARGE,), b"\7" * 4096 + bytes(LARGE - 4096), chunks=_zeros(LARGE, 4096, [(ZSTD, frame)])
-    )
-    yield page("not-where-the-first-is-zstd", sevens, "1048576 bytes, the first chunk compressed: offset 128")
-    second = Draft(chunk=4096).tensor("before", "uint8", (10,))
-    both = [(ZSTD, blocks.rle_frame(0, 4096)), (RAW, lead)]
-    second.tensor("x", "uint8", (LARGE,), bytes(4096) + lead + bytes(LARGE - 8192), chunks=_zeros(LARGE, 4096, both))
-    yield page("not-where-the-second-is-raw", second, "the second chunk is raw, the first is not: offset 128")
+    yield page("from-1-mib", _large(LARGE), "1048576 bytes, the first chunk raw: offset 4096")
+    yield page("not-below-1-mib", _large(LARGE - 1), "1048575 bytes: offset 128")
+    yield page("first-in-the-file", _large(LARGE, before=0), "a gap of 4032 zeros behind the preamble")
+    yield page("without-a-gap", _large(LARGE, before=4032), "the tensor before it ends at 4096")
+    yield page("one-byte-past", _large(LARGE, before=4033), "the tensor before it ends at 4097: offset 8192")
+    sevens = ZSTD, blocks.rle_frame(7, 4096)
+    draft = _led(sevens, data=b"\7" * 4096)
+    yield page("not-where-the-first-is-zstd", draft, "1048576 bytes, the first chunk compressed: offset 128")
+    draft = _led(sevens, (RAW, _ONES), data=b"\7" * 4096 + _ONES)
+    yield page("not-where-the-second-is-raw", draft, "the second chunk is raw, the first is not: offset 128")
     parts = stored([(1, blocks.rle_frame(9, 1024)), *[(1, blocks.rle_frame(0, 1024))] * 3])
-    whole = Draft(chunk=4096).tensor("before", "uint8", (10,))
-    data = b"\0\0\0\x09" * 1024 + bytes(LARGE - 4096)
-    whole.tensor("x", "uint32", (LARGE // 4,), data, chunks=_zeros(LARGE, 4096, [(PLANES, parts)]))
-    yield page("not-where-the-first-is-planes", whole, "1048576 bytes, the first chunk planes: offset 128")
+    draft = _led((PLANES, parts), dtype="uint32", data=b"\0\0\0\x09" * 1024)
+    yield page("not-where-the-first-is-planes", draft, "1048576 bytes, the first chunk planes: offset 128")
     for name in ("int2", "int4", "bool", "float32", "complex128"):
-        draft = _large(LARGE, None, name)
-        yield page(f"of-{name}", draft, "it is the bytes that count, not the elements")
-    yield page("not-of-a-million-int4", _large(2**19, None, "int4"), "2^20 elements in 2^19 bytes: offset 128")
+        yield page(f"of-{name}", _large(LARGE, name), "it is the bytes that count, not the elements")
+    yield page("not-of-a-million-int4", _large(2**19, "int4"), "2^20 elements in 2^19 bytes: offset 128")
     two = Draft(chunk=16384).tensor("before", "uint8", (10,))
     for path in ("x", "y"):
         ones = b"\1" * 16384
@@ -145,8 +139,11 @@ def _six() -> Draft:
     made = Draft().tensor("a", "uint8", (10,)).tensor("b", "uint8", (0,)).tensor("c", "uint8", (LARGE,))
     made.tensor("d", "uint8", (4,))
     lead = ramp("uint8", (1424,))
-    rest = 2 * LARGE - len(lead)
+    rest = 2 * LARGE - len(lead)  # zeros
     frame = blocks.header(2 * LARGE) + blocks.block(blocks.RAW, len(lead), lead, last=False)
     frame += blocks.rle_blocks(0, rest, size=131072)
     made.tensor("e", "uint8", (2 * LARGE,), lead + bytes(rest), chunks=[(ZSTD, frame)])
-    return made.tensor("f", "uint8", (100,))
+    made.tensor("f", "uint8", (100,))
+    if len(frame) != 1500 or len(made.body()) != 1054372:
+        raise ValueError("not the table of section 2.3")
+    return made

@@ -38,6 +38,10 @@ def cases() -> Iterator[Case]:
     """A tensor of each shape, then several in one file."""
     for slug, shape, comment in _ROWS:
         yield accept(slug, Draft().tensor("x", "uint8", shape), "3.2", comment)
+    every = Draft()
+    for rank in range(33):
+        every.tensor(f"r{rank}", "uint8", (1,) * (rank - 1) + (2,) * (rank > 0))
+    yield accept("every-rank", every, "3.2", "a tensor of each rank from 0 to 32")
     many = Draft()
     for i, shape in enumerate(((), (2,), (), (3, 1), (0, 5), (), (1, 2, 3, 4), ())):
         many.tensor(f"t{i}", "int16", shape)

@@ -85,9 +85,7 @@ def _blocks() -> Iterator[Case]:
     yield made("rle-empty", "an RLE block of no bytes has its byte all the same", text + _RUN, first + nil + stars)
     whole = ramp("uint8", (100,))
     body = block(RAW, 100, whole, last=False) + block(RLE, 400, b"\0", last=True)
-    yield made(
-        "raw-of-the-content", "blocks may be as long as the window, which is the content", whole + bytes(400), body
-    )
+    yield made("raw-then-long-rle", "a raw block, and an RLE block four times as long", whole + bytes(400), body)
     body = block(RAW, 40, text, last=False) + block(RLE, 14, b"\7", last=True)
     yield made("one-byte-saved", "53 stored bytes for 54", text + b"\7" * 14, body)
     kib = ramp("uint8", (1024,))
