@@ -14,7 +14,7 @@ import { BytesSource } from "./sources.js";
  */
 
 const NAME = "ptformat viewer";
-const VERSION = "1.0-draft";
+const VERSION = "1.0";
 
 /** What each operation does with an open file, and its phase for faults that opening does not meet. */
 const OPERATIONS = {

@@ -7,7 +7,7 @@ import test from "node:test";
 import { fileURLToPath } from "node:url";
 import { alias, build, Float, node, tensor, value } from "./build.js";
 
-const command = fileURLToPath(new URL("../conformance.js", import.meta.url));
+const command = fileURLToPath(new URL("../../ptformat/viewer/conformance.js", import.meta.url));
 
 /** @returns {Promise<{answers: object[], code: number}>} */
 function ask(requests) {

@@ -1,6 +1,6 @@
-import { DTYPES, dtypeNamed } from "../dtypes.js";
-import { FORM_NAMES, TYPE_NAMES } from "../schema.js";
-import { xxh3 } from "../xxh3.js";
+import { DTYPES, dtypeNamed } from "../../ptformat/viewer/dtypes.js";
+import { FORM_NAMES, TYPE_NAMES } from "../../ptformat/viewer/schema.js";
+import { xxh3 } from "../../ptformat/viewer/xxh3.js";
 
 /** Makes right and wrong files for the tests, by a way of its own: it shares tables with the reader, but no rules. */
 

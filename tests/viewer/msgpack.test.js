@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { check, decodeValue } from "../msgpack.js";
+import { check, decodeValue } from "../../ptformat/viewer/msgpack.js";
 import { bytesOf, Float, pack } from "./build.js";
 
 const read = (bytes) => {

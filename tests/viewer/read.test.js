@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { DTYPES } from "../dtypes.js";
-import { CapacityError, elements, encode, open } from "../ptformat.js";
-import { permute } from "../permute.js";
-import { hex, Sha256 } from "../sha256.js";
+import { DTYPES } from "../../ptformat/viewer/dtypes.js";
+import { CapacityError, elements, encode, open } from "../../ptformat/viewer/ptformat.js";
+import { permute } from "../../ptformat/viewer/permute.js";
+import { hex, Sha256 } from "../../ptformat/viewer/sha256.js";
 import { alias, build, bytesOf, Float, frame, node, tensor, value } from "./build.js";
 
 const numbers = (length, change = 1) => Uint8Array.from({ length }, (_, i) => Math.imul(i, 40503) >> 7 & change * 255);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { open } from "../ptformat.js";
-import { REQUIRED } from "../schema.js";
+import { open } from "../../ptformat/viewer/ptformat.js";
+import { REQUIRED } from "../../ptformat/viewer/schema.js";
 import {
   alias, assemble, build, bytesOf, Float, frame, node, pack, parts, Raw, tensor, u32s, u64s, value,
 } from "./build.js";

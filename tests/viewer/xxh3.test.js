@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
-import { xxh3 } from "../xxh3.js";
+import { xxh3 } from "../../ptformat/viewer/xxh3.js";
 
 const { sums } = JSON.parse(readFileSync(new URL("vectors/xxh3.json", import.meta.url), "utf8"));
 

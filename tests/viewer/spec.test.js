@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { DTYPES, dtypeNamed } from "../dtypes.js";
-import { elements, viewElements } from "../elements.js";
-import { CODES } from "../errors.js";
-import { alignedOffset } from "../layout.js";
-import * as limits from "../limits.js";
-import { check, decodeValue } from "../msgpack.js";
-import { pathOf, segmentsOf, splitKey } from "../paths.js";
-import { decodePlanes } from "../planes.js";
-import { Container, encode, open } from "../ptformat.js";
+import { DTYPES, dtypeNamed } from "../../ptformat/viewer/dtypes.js";
+import { elements, viewElements } from "../../ptformat/viewer/elements.js";
+import { CODES } from "../../ptformat/viewer/errors.js";
+import { alignedOffset } from "../../ptformat/viewer/layout.js";
+import * as limits from "../../ptformat/viewer/limits.js";
+import { check, decodeValue } from "../../ptformat/viewer/msgpack.js";
+import { pathOf, segmentsOf, splitKey } from "../../ptformat/viewer/paths.js";
+import { decodePlanes } from "../../ptformat/viewer/planes.js";
+import { Container, encode, open } from "../../ptformat/viewer/ptformat.js";
 import { build, bytesOf, node, pack, tensor, value } from "./build.js";
-import { block, hexdump, needsSpec, quoted, spec, table } from "./spec.js";
+import { block, hexdump, quoted, spec, table } from "./spec.js";
 
 const plain = (cell) => cell.replace(/`/g, "");
 
@@ -21,7 +21,7 @@ function json(place) {
   return Object.fromEntries(place.children.map(([key, child]) => [key, json(child)]));
 }
 
-test("the file of section 14", needsSpec, async () => {
+test("the file of section 14", async () => {
   const bytes = hexdump();
   assert.equal(bytes.length, 621);
   const file = await open(bytes);
@@ -47,7 +47,7 @@ test("the file of section 14", needsSpec, async () => {
   assert.deepEqual(bytesOf(...written), bytes);
 });
 
-test("the same file, made by the helper of these tests", needsSpec, async () => {
+test("the same file, made by the helper of these tests", async () => {
   const floats = (...numbers) => new Uint8Array(Float32Array.from(numbers).buffer);
   const bytes = build([
     node("0", "map", { module: "linear" }),
@@ -60,7 +60,7 @@ test("the same file, made by the helper of these tests", needsSpec, async () => 
   assert.deepEqual(bytes, hexdump());
 });
 
-test("section 2.3: offsets", needsSpec, () => {
+test("section 2.3: offsets", () => {
   let position = 64;
   for (const [name, decoded, stored, offset, end] of table("| Tensor | Decoded bytes | Stored")) {
     position = alignedOffset(position, Number(decoded), name !== "e");
@@ -70,21 +70,21 @@ test("section 2.3: offsets", needsSpec, () => {
   }
 });
 
-test("section 3.1: heads", needsSpec, () => {
+test("section 3.1: heads", () => {
   for (const [what, form] of table("| Value | Form |")) {
     const heads = form.match(/`([0-9a-f]{2})`/g).map(plain);
     assert.ok(heads.length > 0, what);
   }
 });
 
-test("sections 3.2 and 4.3: examples", needsSpec, () => {
+test("sections 3.2 and 4.3: examples", () => {
   for (const name of ["sparse", "path", "keys"]) check(block(name));
   assert.deepEqual(block("path"), Uint8Array.from(pack(["", "0", "0.weight", "a\\.b"].join("\n"))));
   assert.deepEqual(decodeValue(block("sparse"), 0)[2], ["parameter", "buffer"]);
   assert.deepEqual(decodeValue(block("keys"), 0)[2], [[1n, [1n, "a"], "x.y"]]);
 });
 
-test("section 3.5: trees", needsSpec, async () => {
+test("section 3.5: trees", async () => {
   const rows = table("| Nodes | Other entries | Tree |");
   assert.equal(rows.length, 3);
   for (const [nodes, others, tree] of rows) {
@@ -94,7 +94,7 @@ test("section 3.5: trees", needsSpec, async () => {
   }
 });
 
-test("section 4.1: paths", needsSpec, () => {
+test("section 4.1: paths", () => {
   const rows = table("| Path | Segments |");
   assert.equal(rows.length, 10);
   for (const [path, segments] of rows) {
@@ -113,7 +113,7 @@ test("section 4.1: paths", needsSpec, () => {
   assert.throws(() => segmentsOf(Array(129).fill("x").join(".")), { code: "PATH" });
 });
 
-test("section 4.2: flat keys", needsSpec, async () => {
+test("section 4.2: flat keys", async () => {
   const rows = table("| Keys | Paths |");
   assert.equal(rows.length, 7);
   for (const [keyCell, pathCell] of rows) {
@@ -133,7 +133,7 @@ test("section 4.2: flat keys", needsSpec, async () => {
   }
 });
 
-test("section 4.3: keys of other types", needsSpec, async () => {
+test("section 4.3: keys of other types", async () => {
   const rows = table("| Key | In the column | Label | Path |");
   const paths = rows.map((row) => quoted(row[3])[0]);
   const keys = [1, [1, "a"], "x.y"];
@@ -142,7 +142,7 @@ test("section 4.3: keys of other types", needsSpec, async () => {
   rows.forEach((row, i) => assert.equal(Buffer.from(pack(keys[i])).toString("hex"), plain(row[1]).replace(/ /g, "")));
 });
 
-test("section 5.1: element types", needsSpec, () => {
+test("section 5.1: element types", () => {
   const rows = table("| Code | Name | Bits | Elements |");
   assert.equal(rows.length, DTYPES.length);
   rows.forEach(([code, name, bits], i) => {
@@ -150,7 +150,7 @@ test("section 5.1: element types", needsSpec, () => {
   });
 });
 
-test("section 5.2: the largest numbers", needsSpec, () => {
+test("section 5.2: the largest numbers", () => {
   const rows = table("| Name | Sign | Exponent | Mantissa | Bias |");
   assert.equal(rows.length, 13);
   for (const [nameCell, ...cells] of rows) {
@@ -167,7 +167,7 @@ test("section 5.2: the largest numbers", needsSpec, () => {
   }
 });
 
-test("section 5.3: packing", needsSpec, () => {
+test("section 5.3: packing", () => {
   for (const [type, numbers, bytes] of table("| Type | Elements | Decoded bytes |")) {
     const wanted = numbers.split(",").map(Number);
     const packed = Uint8Array.from(plain(bytes).split(" "), (pair) => parseInt(pair, 16));
@@ -176,7 +176,7 @@ test("section 5.3: packing", needsSpec, () => {
   assert.equal(viewElements("int4", Uint8Array.of(1)).length, 1);
 });
 
-test("section 6.3: planes", needsSpec, () => {
+test("section 6.3: planes", () => {
   const out = new Uint8Array(4);
   decodePlanes(block("planes"), out, dtypeNamed("bfloat16"));
   assert.deepEqual(out, Uint8Array.of(0x80, 0x3f, 0x00, 0xc0));
@@ -191,7 +191,7 @@ test("section 6.3: planes", needsSpec, () => {
   assert.deepEqual(both.filter((_, i) => i % 2 === 0), plane);
 });
 
-test("sections 9 and 10.1: limits and codes", needsSpec, () => {
+test("sections 9 and 10.1: limits and codes", () => {
   for (const [name, number] of table("| Name | Number | Code |")) assert.equal(limits[plain(name)], Number(number));
   assert.deepEqual(table("| Code | Meaning |").map(([code]) => plain(code)), [...CODES]);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { DTYPES, dtypeNamed } from "../dtypes.js";
-import { decodePlanes } from "../planes.js";
+import { DTYPES, dtypeNamed } from "../../ptformat/viewer/dtypes.js";
+import { decodePlanes } from "../../ptformat/viewer/planes.js";
 import { bytesOf, frame, little, u32s } from "./build.js";
 
 /** Section 6.3 from the writer's side, byte by byte. */

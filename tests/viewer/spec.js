@@ -1,12 +1,7 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 
-/** The text of the specification, from beside this program or from the folder above. */
-const places = ["../spec/", "../../spec/"].map((folder) => new URL(`${folder}ptformat-1.0.md`, import.meta.url));
-const place = places.find((url) => existsSync(url));
-export const spec = place === undefined ? undefined : readFileSync(place, "utf8");
-
-/** Options of a test that needs the text. */
-export const needsSpec = { skip: spec === undefined ? "the text of the specification is not here" : false };
+/** The text of the specification. */
+export const spec = readFileSync(new URL("../../spec/ptformat-1.0.md", import.meta.url), "utf8");
 
 /** @returns {Uint8Array} the bytes of the block with this name */
 export function block(name) {
