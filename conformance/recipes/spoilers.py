@@ -159,7 +159,9 @@ SPOILERS: dict[str, Spoiler] = {
     "19": Spoiler(19, "FEATURE", keys=_key("requires", forms.packed(["x"]))),
     "20": Spoiler(20, "SCHEMA", keys=_key("provenance", forms.integer(1))),
     "21": Spoiler(21, "NONCANONICAL", keys=_key("dialect", forms.text(""))),
+    "22": Spoiler(22, "LIMIT", keys=_key("metadata", forms.packed({"a": "a" * 2**20})), compressed=squeezed),
     "23": Spoiler(23, "SCHEMA", columns=lambda held: {"alias": held["alias"] + b"\0"}),
+    "24": Spoiler(24, "LIMIT", columns=lambda held: {"type": held["type"] + b"\2" * 2**20}, compressed=squeezed),
     "25": Spoiler(
         25,
         "SCHEMA",

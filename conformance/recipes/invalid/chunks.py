@@ -180,11 +180,11 @@ def _lengths() -> Iterator[Case]:
     one = Draft().tensor("a", "uint8", (100,), bytes(100), chunks=[(ZSTD, blocks.rle_frame(0, 100))])
     for slug, number in (("one-less", 9), ("one-more", 11)):
         made_of = one.file(columns={"stored": u32(number)})
-        yield reject(f"stored-{slug}", made_of, "EXTENT", "2.3", "10 are there", step=41)
+        yield reject(f"stored-bytes-{slug}", made_of, "EXTENT", "2.3", "10 are there", step=41)
     for slug, number in (("zero", 0), ("2-to-31", 2**31), ("all-ones", 2**32 - 1)):
         made_of = one.file(columns={"stored": u32(number)})
         comment = "10 are there: neither a length of the chunk nor one that fits the file"
-        yield reject(f"stored-{slug}", made_of, ("CHUNK", "EXTENT"), "2.3", comment, step=38)
+        yield reject(f"stored-bytes-{slug}", made_of, ("CHUNK", "EXTENT"), "2.3", comment, step=38)
 
 
 def _ratio() -> Iterator[Case]:

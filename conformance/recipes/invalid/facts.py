@@ -9,7 +9,7 @@ from ..case import Case, reject
 from ..draft import Draft, column
 from .schema_types import VALUES
 
-# Column -> (row of `entries` that may have it, the type of its values).
+# Column -> (row of `entries` that may have it, the type of its values). The list is the last row.
 COLUMNS = {
     "attrs": (0, "map"),
     "axes": (0, "array"),
@@ -32,10 +32,13 @@ STRING, ONE = forms.text("out"), forms.integer(1)
 FORMS = ("map", "list", "tuple", "namedtuple", "flat")
 
 
-def entries() -> Draft:
-    """Two tensors of two axes, two aliases, a value, a node of form keys with its child, and a list."""
+def entries(children: int = 1) -> Draft:
+    """Two tensors of two axes, two aliases, a value, a node of form keys with its children, and a list."""
     made = Draft().tensor("a", "int8", (2, 3)).tensor("b", "int8", (3, 2)).alias("c", "a").alias("d", "b", (1, 0))
-    return made.value("e", 1).node("f", "keys", keys=[1]).value("f.1", 2).node("g", "list")
+    made.value("e", 1).node("f", "keys", keys=[1])
+    for number in range(children):
+        made.value(f"f.{number}", number)
+    return made.node("g", "list")
 
 
 def cases() -> Iterator[Case]:
@@ -48,10 +51,11 @@ def cases() -> Iterator[Case]:
 
 def _types() -> Iterator[Case]:
     """Every column with each other type, and with what is empty."""
-    draft = entries()
 
     def refused(slug: str, key: str, raw: bytes, comment: str) -> Case:
-        data = draft.file(keys={key: column([COLUMNS[key][0]], [0], [raw])})
+        draft = entries(0 if slug == "keys-empty" else 1)
+        row = len(draft.entries) - 1 if key == "module" else COLUMNS[key][0]
+        data = draft.file(keys={key: column([row], [0], [raw])})
         return reject(slug, data, "SCHEMA", "3.2", comment, step=46)
 
     for key, (_, right) in COLUMNS.items():
@@ -74,14 +78,16 @@ def _items() -> Iterator[Case]:
     draft = entries()
 
     def refused(slug: str, key: str, items: list[bytes], comment: str) -> Case:
-        data = draft.file(keys={key: column([COLUMNS[key][0]], [0], [forms.array(items)])})
+        made = entries(len(items)) if key == "keys" else draft
+        data = made.file(keys={key: column([COLUMNS[key][0]], [0], [forms.array(items)])})
         return reject(slug, data, "SCHEMA", "3.2", comment, step=46)
 
     for name, raw in VALUES.items():
         if name != "string":
             yield refused(f"axes-first-{name}", "axes", [raw, STRING], "an axis whose name is no string")
         if name != "integer":
-            yield refused(f"perm-last-{name}", "perm", [ONE, raw], "an axis that is no integer")
+            zero = {"bool": forms.FALSE, "float": forms.real(0.0)}.get(name, raw)
+            yield refused(f"perm-last-{name}", "perm", [ONE, zero], "an axis that is no integer")
     yield refused("axes-last-null", "axes", [STRING, forms.NULL], "an axis whose name is no string")
     yield refused("axes-first-empty", "axes", [forms.text(""), STRING], "an axis with an empty name")
     yield refused("axes-last-empty", "axes", [STRING, forms.text("")], "an axis with an empty name")

@@ -121,7 +121,7 @@ def _positions() -> Iterator[Case]:
             yield _refused(f"{name}-{place}", made, f"the {place} of three paths")
         yield _refused(f"{name}-only", Draft().value(path, 1), "the only path")
         yield _refused(f"{name}-of-tensor", Draft().tensor(path, "int8", (1,)), "a tensor's")
-        yield _refused(f"{name}-of-alias", Draft().tensor("a", "int8", (1,)).alias(path, "a"), "an alias'")
+        yield _refused(f"{name}-of-alias", Draft().tensor("t", "int8", (1,)).alias(path, "t"), "an alias'")
         yield _refused(f"{name}-of-node", Draft().node(path, "list"), "a node's")
     yield _refused(
         "carriage-return-before-line-end", Draft().value("a\r", 1).value("b\r", 2), "lines of another system"

@@ -91,7 +91,7 @@ def _counts() -> Iterator[Case]:
         ("one-fewer", paths[:-1]),
         ("one-more", [*paths, "z"]),
         ("empty-line-behind", [*paths, ""]),
-        ("empty-line-before", ["", *paths]),
+        ("one-more-in-front", ["z", *paths]),
         ("one", ["a"]),
     ):
         yield _refused(f"path-{slug}", draft.file(keys={"path": forms.text("\n".join(lines))}), 26, "entries: 10")

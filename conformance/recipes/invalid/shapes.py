@@ -119,7 +119,7 @@ def _filled() -> Iterator[Case]:
         ("two-halves", ((2**52,), (2**52,))),
         ("largest-twice", ((M - 1,), (M - 1,))),
         ("largest-and-one", ((M - 1,), (1,))),
-        ("thousand", ((2**44,),) * 1024),
+        ("hundred", ((2**47,),) * 100),
     ):
         draft = Draft(chunk=67108864)
         for number in range(len(shapes)):

@@ -81,6 +81,7 @@ SEQUENCES: dict[str, tuple[bytes, str]] = {
     "stream-one-byte-more": (sequences(1, CODES, bits((3, 3), (0, 8))), "eight bits are left"),
     "stream-many-bits-more": (sequences(1, CODES, bits((3, 3), (0, 100))), "a hundred bits are left"),
     "predefined-stream-short": (sequences(1, b"", bits((0, 6)), modes=(PREDEFINED,) * 3), "17 bits begin the states"),
+    "stream-for-one-of-two": (sequences(2, bytes([4, 3, 13]), bits((1, 3))), "no bits for the second offset"),
     "literals-run-out": (sequences(1, bytes([9, 3, 28]), BACK), "9 literals where 8 are"),
     "literals-run-out-at-second": (
         sequences(2, bytes([8, 3, 9]), bits((3, 3), (3, 3))),
