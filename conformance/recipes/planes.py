@@ -30,6 +30,26 @@ def _regrouped(component: bytes) -> bytes:
     return made.to_bytes(len(component), "little")
 
 
+def together(dtype: str, planes: Sequence[bytes]) -> bytes:
+    """The chunk of which these are the planes."""
+    size = BITS[dtype] // 8
+    width = size // COMPONENTS.get(dtype, 1)
+    parts = [planes[i : i + width] for i in range(0, size, width)]  # of the planes, a component's
+    words = ((int.from_bytes(bytes(word), "big") for word in zip(*part, strict=True)) for part in parts)
+    ordered = [word for element in zip(*words, strict=True) for word in element]
+    bits = 8 * width
+    if dtype in REGROUPED:
+        ordered = [_ungrouped(word, bits) for word in ordered]
+    return b"".join(word.to_bytes(width, "little") for word in ordered)
+
+
+def _ungrouped(word: int, bits: int) -> int:
+    """e6 to e0, m, sign, e7, rest becomes sign, e7, e6 to e0, m, rest."""
+    low, first = word >> bits - 7, word >> bits - 8 & 1
+    sign, high, rest = word >> bits - 9 & 1, word >> bits - 10 & 1, word & (1 << bits - 10) - 1
+    return sign << bits - 1 | high << bits - 2 | low << bits - 9 | first << bits - 10 | rest
+
+
 def sevens(plane: bytes) -> bytes:
     """A plane without bit 6 of its bytes: mode 2."""
     ones = [place for place, byte in enumerate(plane) if byte & 0x40]

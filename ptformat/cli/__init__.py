@@ -13,6 +13,7 @@ import click
 
 from .. import __version__
 from ..errors import FormatError
+from .conformance import conformance
 from .convert import convert
 from .diff import diff
 from .edit import edit
@@ -113,7 +114,7 @@ def commands(context: click.Context) -> None:
         context.exit(USAGE)
 
 
-for verb in (convert, plan, pack, unpack, verify, tree, info, diff, edit):
+for verb in (convert, plan, pack, unpack, verify, tree, info, diff, edit, conformance):
     commands.add_command(verb)
 
 
