@@ -8,7 +8,7 @@ from typing import Any
 
 from . import forms
 from .draft import ZSTD, Draft, column, u32, u64
-from .invalid.base import flipped, put, squeezed
+from .invalid.base import bounded, flipped, put
 
 Columns = dict[str, bytes]
 Keys = dict[str, bytes | None]
@@ -148,20 +148,20 @@ SPOILERS: dict[str, Spoiler] = {
     "9": Spoiler(9, "TRUNCATED", trailer={"length": 1}),
     "10": Spoiler(10, "EXTENT", trailer={"length": -1}),
     "11": Spoiler(11, "EXTENT", trailer={"offset": -1}),
-    "12": Spoiler(12, "LIMIT", compressed=squeezed, trailer={"decoded": 2**40}),
-    "13": Spoiler(13, "LIMIT", compressed=squeezed, trailer={"decoded": 2**27}),
+    "12": Spoiler(12, "LIMIT", compressed=bounded, trailer={"decoded": 2**40}),
+    "13": Spoiler(13, "LIMIT", compressed=bounded, trailer={"decoded": 2**27}),
     "14": Spoiler(14, "EXTENT", trailer={"decoded": 1}),
     "15": Spoiler(15, "CHECKSUM", trailer={"sum": -1}),
-    "16": Spoiler(16, "CODEC", compressed=lambda index: squeezed(index) + b"junk"),
+    "16": Spoiler(16, "CODEC", compressed=lambda index: bounded(index) + b"junk"),
     "17": Spoiler(17, "MALFORMED", keys=_key("metadata", b"\x81\xa1a\xc1")),
     "17-form": Spoiler(17, "NONCANONICAL", keys=_key("metadata", b"\x81\xa1a\xcc\x01")),
     "18": Spoiler(18, "SCHEMA", keys=_key("requires", None)),
     "19": Spoiler(19, "FEATURE", keys=_key("requires", forms.packed(["x"]))),
     "20": Spoiler(20, "SCHEMA", keys=_key("provenance", forms.integer(1))),
     "21": Spoiler(21, "NONCANONICAL", keys=_key("dialect", forms.text(""))),
-    "22": Spoiler(22, "LIMIT", keys=_key("metadata", forms.packed({"a": "a" * 2**20})), compressed=squeezed),
+    "22": Spoiler(22, "LIMIT", keys=_key("metadata", forms.packed({"a": "a" * 2**20})), compressed=bounded),
     "23": Spoiler(23, "SCHEMA", columns=lambda held: {"alias": held["alias"] + b"\0"}),
-    "24": Spoiler(24, "LIMIT", columns=lambda held: {"type": held["type"] + b"\2" * 2**20}, compressed=squeezed),
+    "24": Spoiler(24, "LIMIT", columns=lambda held: {"type": held["type"] + b"\2" * 2**20}, compressed=bounded),
     "25": Spoiler(
         25,
         "SCHEMA",

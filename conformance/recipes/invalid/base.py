@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import groupby
 
 from .. import blocks, forms
 from ..draft import Draft
@@ -65,26 +64,12 @@ def giving(data: bytes) -> Callable[[bytes], bytes]:
     return lambda _: data
 
 
-def squeezed(data: bytes, ratio: int = 256) -> bytes:
+def bounded(data: bytes, ratio: int = 256) -> bytes:
     """A frame of raw blocks and RLE blocks, for an index of long runs; the data is at most `ratio` times as long."""
-    least = -(-len(data) // ratio)
-    made = [data[:least]]  # pieces; one byte many times becomes RLE blocks
-    for _, run in groupby(data[least:]):
-        piece = bytes(run)
-        if len(piece) >= 64 or len(set(made[-1])) == 1 < len(made[-1]):
-            made.append(piece)
-        else:
-            made[-1] += piece
-    frame = blocks.header(len(data))
-    for piece in filter(None, made):
-        if len(piece) >= 64 and len(set(piece)) == 1 and piece is not made[0]:
-            frame += blocks.rle_blocks(piece[0], len(piece), last=False)
-        else:
-            frame += b"".join(
-                blocks.block(blocks.RAW, len(part := piece[at : at + blocks.MAX_BLOCK]), part, last=False)
-                for at in range(0, len(piece), blocks.MAX_BLOCK)
-            )
-    return frame + blocks.block(blocks.RAW, 0, b"", last=True)
+    lead = -(-len(data) // ratio)
+    rest = data[lead:]
+    runs = blocks.squeezed(rest)[len(blocks.header(len(rest))) :]
+    return blocks.header(len(data)) + blocks.raw_blocks(data[:lead], last=False) + runs
 
 
 def index_of(draft: Draft) -> bytes:

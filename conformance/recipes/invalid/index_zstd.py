@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from .. import blocks, forms, spoilt
 from ..case import Case, reject
 from ..draft import Draft
-from .base import index_of, sample, squeezed
+from .base import bounded, index_of, sample
 from .zstd_content import EIGHT, SEQUENCES
 
 # Faults of `spoilt` that say something of their own when they are met in an index.
@@ -107,12 +107,12 @@ def _bombs() -> Iterator[Case]:
     """Indexes that are right but decode to more than 256 times as many bytes."""
     for slug, size in (("100-thousand", 100000), ("1-million", 10**6)):
         draft = Draft(metadata={"a": "0" * size}).value("", 1)
-        data = draft.file(stored=lambda index: squeezed(index, 10**6))
+        data = draft.file(stored=lambda index: bounded(index, 10**6))
         yield reject(f"bomb-{slug}-of-few-bytes", data, "LIMIT", "2.2", "as few bytes as RLE blocks take", step=13)
-    data = draft.file(stored=lambda index: squeezed(index, 300))
+    data = draft.file(stored=lambda index: bounded(index, 300))
     yield reject("bomb-just-too-small", data, "LIMIT", "2.2", "between 256 and 300 times its stored bytes", step=13)
     later = Draft(minor=1).value("", 1)
-    data = later.file(keys={"zz": forms.binary(bytes(10**5))}, stored=lambda index: squeezed(index, 10**6))
+    data = later.file(keys={"zz": forms.binary(bytes(10**5))}, stored=lambda index: bounded(index, 10**6))
     yield reject("bomb-in-unknown-key", data, "LIMIT", "2.2", "in a key that a reader ignores", step=13)
-    data = later.file(keys={"zz": forms.array([forms.NULL] * 65535)}, stored=lambda index: squeezed(index, 10**6))
+    data = later.file(keys={"zz": forms.array([forms.NULL] * 65535)}, stored=lambda index: bounded(index, 10**6))
     yield reject("bomb-of-nulls", data, "LIMIT", "2.2", "65535 nulls in an array", step=13)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from .. import forms
 from ..case import Case, reject
 from ..draft import Draft, column, u32
-from .base import at_end, beside, full, giving, index_of, sample, squeezed
+from .base import at_end, beside, bounded, full, giving, index_of, sample
 
 # (value, bytes of the number, whether in a signed form): at the ends of what a shorter form holds.
 INTEGERS = (
@@ -108,12 +108,12 @@ def cases() -> Iterator[Case]:
             name, sample().file(keys=beside(forms.integer(n, width, signed=signed))), "a shorter form exists"
         )
     for kind, size, width in LENGTHS:
-        data = sample().file(keys=beside(_sized(kind, size, width)), stored=squeezed if size == 65535 else None)
+        data = sample().file(keys=beside(_sized(kind, size, width)), stored=bounded if size == 65535 else None)
         yield _refused(f"{kind}{8 * width}-of-{size}", data, "a shorter form exists")
     for name, raw in FLOATS.items():
         yield _refused(name, sample().file(keys=beside(raw)), "in the metadata")
     for name, raw in EXTENSIONS.items():
-        data = sample().file(keys=beside(raw), stored=squeezed if len(raw) > 1000 else None)
+        data = sample().file(keys=beside(raw), stored=bounded if len(raw) > 1000 else None)
         yield _refused(name, data, "in the metadata")
     yield from _elsewhere()
     yield from _everywhere()

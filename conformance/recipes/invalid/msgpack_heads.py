@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from .. import forms
 from ..case import Case, reject
 from ..draft import Draft
-from .base import at_end, beside, giving, index_of, sample, squeezed
+from .base import at_end, beside, bounded, giving, index_of, sample
 
 # First byte -> the bytes of its number or length.
 NUMBERS = {
@@ -128,7 +128,7 @@ def _cut() -> Iterator[Case]:
     ):
         data = draft.file(index=giving(whole[:keep]))
         yield _malformed(f"cut-index-to-{name}", data, "the trailer says that this is all")
-    yield _malformed("cut-compressed-index", draft.file(index=giving(whole[:-1]), stored=squeezed), "a whole frame")
+    yield _malformed("cut-compressed-index", draft.file(index=giving(whole[:-1]), stored=bounded), "a whole frame")
     for name, raw in BOMBS.items():
         yield _malformed(f"bomb-{name}", draft.file(keys=at_end(raw)), "nothing follows")
     for name in ("array32", "map32", "bin32", "str32"):
@@ -146,7 +146,7 @@ def _behind() -> Iterator[Case]:
         data = draft.file(index=giving(whole + more))
         yield _malformed(f"behind-{name}", data, "after the index map, within its stored bytes")
     yield _malformed("behind-same-map", draft.file(index=giving(whole + whole)), "the index twice")
-    data = draft.file(index=giving(whole + b"\0"), stored=squeezed)
+    data = draft.file(index=giving(whole + b"\0"), stored=bounded)
     yield _malformed("behind-compressed", data, "after the index map, within its frame")
     data = draft.file(index=giving(forms.head("map", len(draft.keys()) - 1) + whole[3:]))
     yield _malformed("behind-last-pair", data, "the index map has one key fewer than there are")
@@ -159,7 +159,7 @@ def _deep() -> Iterator[Case]:
     """Far beyond the limit; the limit itself is tried in area `limits`."""
     for name, levels in (("100", 100), ("1000", 1000), ("million", 10**6)):
         raw = b"\x91" * (levels - 1) + b"\x90"
-        data = sample().file(keys=beside(raw), stored=squeezed)
+        data = sample().file(keys=beside(raw), stored=bounded)
         yield reject(f"deep-arrays-{name}", data, "LIMIT", "3.1", "nested in the metadata", step=17)
     data = sample().file(keys=beside(b"\x81\xa0" * 999 + b"\x80"))
     yield reject("deep-maps-1000", data, "LIMIT", "3.1", "nested in the metadata", step=17)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ..case import Case, reject
 from ..draft import MAGIC, Draft
 from ..xxh3 import xxh3_64
-from .base import flipped, put, sample, squeezed
+from .base import bounded, flipped, put, sample
 
 # Field -> (offset in the trailer, bytes).
 FIELDS = {
@@ -146,14 +146,14 @@ def _extents() -> Iterator[Case]:
         ("stored-2-to-63-more", size + 2**63),
         ("stored-all-ones", LAST),
     ):
-        data = draft.file(stored=squeezed, trailer={"stored": stored})
+        data = draft.file(stored=bounded, trailer={"stored": stored})
         yield reject(slug, data, "EXTENT", "2.2", "of a compressed index, which no other limit bounds", step=11)
     for slug, offset in (("offset-0", 0), ("offset-1", 1), ("offset-63", 63)):
         stored = len(whole) - 64 - offset
         yield moved(slug, "within the preamble; the index ends at the trailer", offset, stored)
     for slug, offset in (("wraps-from-2-to-63", 2**63), ("wraps-from-all-ones", LAST)):
-        end = len(draft.file(stored=squeezed)) - 64
-        data = draft.file(stored=squeezed, trailer={"offset": offset, "stored": (end - offset) % 2**64})
+        end = len(draft.file(stored=bounded)) - 64
+        data = draft.file(stored=bounded, trailer={"offset": offset, "stored": (end - offset) % 2**64})
         yield reject(slug, data, "EXTENT", "2.2", "offset and stored bytes add up only modulo 2^64", step=11)
     yield moved("wraps-by-32-bits", "offset and stored bytes add up only modulo 2^32", start + 2**31, size + 2**31)
 
@@ -170,5 +170,5 @@ def _sizes() -> Iterator[Case]:
         ("compressed-decoded-2-to-63", 2**63),
         ("compressed-decoded-all-ones", LAST),
     ):
-        data = draft.file(stored=squeezed, trailer={"decoded": decoded})
+        data = draft.file(stored=bounded, trailer={"decoded": decoded})
         yield reject(slug, data, "LIMIT", "2.2", "of a compressed index: nothing of that size is made", step=12)
