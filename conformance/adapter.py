@@ -31,13 +31,18 @@ def serve(requests: IO[str], answers: IO[str]) -> None:
         request = json.loads(line)
         if request["op"] == "stop":
             return
-        answer = _answered(request)
+        answer = answered(request)
         if "id" in request:
             answer["id"] = request["id"]
         print(json.dumps(answer), file=answers, flush=True)
 
 
-def _answered(request: Mapping[str, Any]) -> Answer:
+def answered(request: Mapping[str, Any]) -> Answer:
+    """The answer to a request.
+
+    Raises:
+        Exception: Whatever reading a file should not raise, as it is.
+    """
     match request["op"]:
         case "hello":
             return {

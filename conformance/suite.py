@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from . import recipes
 
 ROOT = Path(__file__).resolve().parent
 CASES = ROOT / "cases"
@@ -35,7 +37,8 @@ class Listed:
         seconds: How long an answer may take.
         memory_mib: How much memory it may take.
         comment: What it is about.
-        raw_sha256: Of the same content written raw; None for a rejected file.
+        raw_sha256: Of the same content written raw; None for a rejected file, and for some that are made on demand.
+        folder: Where the files are.
     """
 
     id: str
@@ -54,6 +57,7 @@ class Listed:
     memory_mib: int
     comment: str
     raw_sha256: str | None = None
+    folder: Path = CASES
 
     @property
     def area(self) -> str:
@@ -63,7 +67,7 @@ class Listed:
     @property
     def path(self) -> Path:
         """Where the file is."""
-        return CASES / self.file
+        return self.folder / self.file
 
     def content(self) -> dict[str, Any]:
         """What an accepted file holds."""
@@ -84,6 +88,17 @@ def listed(chosen: Iterable[str] = (), *, levels: Iterable[str] = ("required", "
         if not any(_beneath(case.id, name) for case in found):
             raise LookupError(f"no case {name!r}")
     return [case for case in found if not wanted or any(_beneath(case.id, name) for name in wanted)]
+
+
+def large(folder: Path) -> Iterator[Listed]:
+    """The cases whose files are too large to be kept (`recipes.large`), each made in a folder when it is asked for."""
+    for case in recipes.cases("large"):
+        row = case.row("large")
+        for suffix, data in case.files().items():
+            path = folder / f"{row['id']}{suffix}"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data)
+        yield Listed(**{**row, "codes": tuple(row["codes"])}, folder=folder)
 
 
 def _beneath(ident: str, name: str) -> bool:

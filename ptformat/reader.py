@@ -390,9 +390,8 @@ def _room(sizes: list[int]) -> Iterator[Array]:
 def _read_index(buffer: memoryview) -> Index:
     trailer = parse_frame(buffer)
     compressed = bool(trailer.flags & FLAG_ZSTD_INDEX)
-    if trailer.index_decoded > MAX_INDEX_BYTES:
-        what = f"the index declares {trailer.index_decoded} bytes"
-        raise FormatError("LIMIT", f"{what}, at most {MAX_INDEX_BYTES} are allowed")
+    if (larger := max(trailer.index_stored, trailer.index_decoded)) > MAX_INDEX_BYTES:
+        raise FormatError("LIMIT", f"the index declares {larger} bytes, at most {MAX_INDEX_BYTES} are allowed")
     if compressed and trailer.index_decoded > MAX_INDEX_RATIO * trailer.index_stored:
         what = f"{trailer.index_stored} stored index bytes declare {trailer.index_decoded}"
         raise FormatError("LIMIT", f"{what}, over {MAX_INDEX_RATIO} : 1")

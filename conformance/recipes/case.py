@@ -63,7 +63,7 @@ class Case:
         """Suffix -> bytes of the files it is made of."""
         if self.content is None:
             return {".ptf": self.data}
-        return {".ptf": self.data, ".json": (json.dumps(self.content, indent=1) + "\n").encode()}
+        return {".ptf": self.data, ".json": _lines(self.content).encode()}
 
     def row(self, area: str) -> dict[str, Any]:
         """Its row of the manifest."""
@@ -88,6 +88,17 @@ class Case:
         if self.raw is not None:
             row["raw_sha256"] = hashlib.sha256(self.raw).hexdigest()
         return row
+
+
+def _lines(content: dict[str, Any]) -> str:
+    """JSON with a line for each key, and for each entry."""
+    lines = []
+    for key, value in content.items():
+        shown = json.dumps(value)
+        if key == "entries":
+            shown = "[\n  " + ",\n  ".join(map(json.dumps, value)) + "\n ]"
+        lines.append(f" {json.dumps(key)}: {shown}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def accept(slug: str, draft: Draft, section: str, comment: str, data: bytes | None = None, **facts: Any) -> Case:

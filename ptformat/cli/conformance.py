@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +72,7 @@ def copy_cases(folder: Path) -> None:
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the whole result as JSON.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole result as JSON.")
 @click.option("--slower", type=click.FloatRange(min=0, min_open=True), default=1.0, help="Times as many seconds.")
+@click.option("--large", is_flag=True, help="Also the cases that are too large to be kept.")
 @click.option("--derived", is_flag=True, help="Then some hundred thousand files that are derived of the cases.")
 @click.option("--every", type=click.IntRange(min=1), default=1, help="With --derived: every n-th of them.")
 @click.argument("command", metavar="[-- COMMAND...]", nargs=-1, type=click.UNPROCESSED)
@@ -83,6 +86,7 @@ def run_cases(
     *,
     as_json: bool,
     slower: float,
+    large: bool,
     derived: bool,
     every: int,
     command: tuple[str, ...],
@@ -102,7 +106,9 @@ def run_cases(
         raise Failure(f"{damaged[0]}: not the file that the manifest lists; {count(len(damaged), 'case')} like this")
     watch = Stopwatch()
     try:
-        done = runner.run(command or runner.OWN, cases, known=known, slower=slower)
+        with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
+            put = chain(cases, suite.large(Path(folder)) if large else ())
+            done = runner.run(command or runner.OWN, put, known=known, slower=slower)
         more = _derived(command or runner.OWN, every, slower) if derived else []
     except runner.NoImplementation as error:
         raise Failure(str(error)) from error

@@ -99,9 +99,9 @@ def test_wrong_answers_to_a_valid_file(told, answer, why):
     ],
 )
 def test_wrong_answers_to_an_invalid_file(told, answer, why):
-    done = told({"verify": answer, "decode": REFUSED}, INVALID)
-    assert outcome(done, "decode").result == "passed"
-    assert outcome(done, "verify").why == why
+    done = told({"decode": answer, "verify": REFUSED}, INVALID)
+    assert outcome(done, "verify").result == "passed"
+    assert outcome(done, "decode").why == why
 
 
 def test_it_is_started_again_after_a_crash(told):

@@ -1,0 +1,22 @@
+/** A reader of the tensor file format 1.0, for Node and browsers. */
+export { FormatError, CapacityError, CODES } from "./errors.js";
+export { TensorFile } from "./reader.js";
+export { Container, Leaf } from "./tree.js";
+export { elements } from "./elements.js";
+export { segmentsOf, pathOf } from "./paths.js";
+export { BytesSource, BlobSource } from "./sources.js";
+export { encode } from "./encode.js";
+
+import { TensorFile } from "./reader.js";
+
+/**
+ * Opens a file. Its trailer and index are read and checked, of its tensors nothing.
+ * @param {import("./sources.js").Source | Uint8Array | ArrayBuffer | Blob} what
+ * @param {{maxTensorBytes?: number}} [options]
+ * @returns {Promise<TensorFile>}
+ * @throws {import("./errors.js").FormatError} if it is no right file
+ * @throws {import("./errors.js").CapacityError} if it is more than this reader can hold
+ */
+export function open(what, options) {
+  return TensorFile.open(what, options);
+}
