@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from .. import blocks, forms
 from ..case import Case, reject
 from ..draft import MAGIC, RAW, ZSTD, Chunk, Draft, assembled
-from ..elements import ramp
+from ..elements import nbytes, ramp
 from .base import flipping, giving, index_of, putting, sample
 
 PAGE = 4096
@@ -101,36 +101,23 @@ def _pages() -> Iterator[Case]:
     raw: Chunk = (RAW, ramp("uint8", (step,)))
     frame: Chunk = (ZSTD, blocks.rle_frame(0, step))
 
-    def large(first: Chunk, others: Chunk) -> Draft:
-        decoded = (first[1] if first[0] == RAW else bytes(step)) + bytes(step) * (count - 1)
-        if others[0] == RAW:
-            decoded = bytes(step) * (count - 1) + others[1]
-            chunks = [frame] * (count - 1) + [others]
-        else:
-            chunks = [first] + [others] * (count - 1)
-        return Draft(chunk=step).tensor("a", "uint8", (LARGE,), decoded, chunks=chunks)
+    def large(first: Chunk, last: Chunk, dtype: str = "uint8", elements: int = LARGE) -> Draft:
+        chunks = [first, *[frame] * (count - 2), last]
+        return Draft(chunk=step).tensor("a", dtype, (elements,), bytes(nbytes(dtype, (elements,))), chunks=chunks)
 
-    yield _refused("large-at-64", laid_out(large(raw, frame), (64,)), "its first chunk is raw: it starts on a page")
-    yield _refused("large-at-2048", laid_out(large(raw, frame), (2048,)), "its first chunk is raw: at half a page")
-    yield _refused("large-at-second-page", laid_out(large(raw, frame), (2 * PAGE,)), "the first page is the next")
+    for slug, start, comment in (
+        ("large-at-64", 64, "its first chunk is raw: it starts on a page"),
+        ("large-at-2048", 2048, "its first chunk is raw: at half a page"),
+        ("large-at-second-page", 2 * PAGE, "the first page is the next"),
+    ):
+        yield _refused(slug, laid_out(large(raw, frame), (start,)), comment)
     comment = "its first chunk is compressed: it starts at 64"
     yield _refused("large-compressed-at-a-page", laid_out(large(frame, frame), (PAGE,)), comment)
     yield _refused("large-last-chunk-raw-at-a-page", laid_out(large(frame, raw), (PAGE,)), comment)
-    small = Draft(chunk=step).tensor(
-        "a",
-        "uint8",
-        (LARGE - 1,),
-        raw[1] + bytes(LARGE - 1 - step),
-        chunks=[raw] + [frame] * (count - 2) + [(ZSTD, blocks.rle_frame(0, step - 1))],
-    )
+    short: Chunk = (ZSTD, blocks.rle_frame(0, step - 1))
+    small = large(raw, short, elements=LARGE - 1)
     yield _refused("one-byte-less-at-a-page", laid_out(small, (PAGE,)), "one byte too small for a page")
-    bits = Draft(chunk=step).tensor(
-        "a",
-        "int4",
-        (2 * LARGE - 2,),
-        raw[1] + bytes(LARGE - 1 - step),
-        chunks=[raw] + [frame] * (count - 2) + [(ZSTD, blocks.rle_frame(0, step - 1))],
-    )
+    bits = large(raw, short, "int4", 2 * LARGE - 2)
     yield _refused("elements-counted-at-a-page", laid_out(bits, (PAGE,)), "2097150 elements in 1048575 bytes")
 
 
