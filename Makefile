@@ -102,7 +102,9 @@ $(TRANSFORMERS): constraints.txt benchmarks/requirements-transformers.txt
 # Changes only when a module comes or goes: a module that is gone has no date that could make the wheel old.
 build/sources.txt: force
 	@mkdir -p build
-	@printf '%s\n' $(SOURCES) | cmp -s - $@ || printf '%s\n' $(SOURCES) > $@
+	@find ptformat converters conformance -type f -not -name '*.pyc' | sort > $@.new
+	@cmp -s $@.new $@ || cp $@.new $@
+	@rm $@.new
 
 # build/lib would carry modules that are gone from the checkout into the wheel.
 $(WHEEL): $(DEV) $(SOURCES) build/sources.txt README.md LICENSE

@@ -49,7 +49,8 @@ def _integers() -> Iterator[Case]:
         yield shape(f"bytes-of-{dtype}-at", f"{most} elements of {bits} bits", None, (most, 0), dtype)
         yield shape(f"bytes-of-{dtype}-beyond", f"{most + 1} elements of {bits} bits", 34, (most + 1, 0), dtype)
     wrapped = Draft().tensor("limit", "uint8", (1,)).file(columns={"rank": b"\2", "dims": u64(274177, 67280421310721)})
-    yield reject("product-wraps-to-the-bytes", wrapped, "SHAPE", "9", "2^64 + 1 elements, and one byte", step=34)
+    comment = "2^64 + 1 elements, and one byte"
+    yield reject("product-wraps-to-the-bytes", wrapped, ("SHAPE", "CHUNK"), "9", comment, step=34)
 
 
 def _declared(*dims: int) -> bytes:
@@ -61,13 +62,13 @@ def _declared(*dims: int) -> bytes:
 
 
 def _totals() -> Iterator[Case]:
-    """MAX_TOTAL_BYTES, which no file of a size that can be kept reaches with its chunks."""
+    """MAX_TOTAL_BYTES, which no file reaches with its chunks: they are missing, and that may be told instead."""
     half = 2**52
-    yield reject("total-beyond", _declared(half, half), "LIMIT", "9", "2^53 bytes in two tensors", step=35)
+    yield reject("total-beyond", _declared(half, half), ("LIMIT", "CHUNK"), "9", "2^53 bytes in two tensors", step=35)
     comment = "2^53 - 1 bytes in two tensors: it is the chunks that are missing"
     yield reject("total-at-without-chunks", _declared(half, half - 1), "CHUNK", "9", comment, step=36)
     wraps = _declared(*[MOST] * 2048, 2048)
-    yield reject("total-wraps-to-0", wraps, "LIMIT", "9", "2^64 bytes in 2049 tensors", step=35)
+    yield reject("total-wraps-to-0", wraps, ("LIMIT", "CHUNK"), "9", "2^64 bytes in 2049 tensors", step=35)
 
 
 def _ranks() -> Iterator[Case]:
