@@ -13,7 +13,7 @@ from . import forms, logical
 from .blocks import rle_frame
 from .case import MEMORY_MIB, Case, accept, reject
 from .draft import ZSTD, Draft
-from .limits.base import CHUNK, ENTRIES, INDEX_BYTES, INNER_PATHS, LATER, METADATA, WINDOW, metadata, run_behind
+from .limits.base import CHUNK, ENTRIES, INDEX_BYTES, LATER, METADATA, WINDOW, metadata, run_behind
 
 SECONDS = 60.0
 MIB = 2**20
@@ -31,7 +31,6 @@ def _all() -> Iterator[Case]:
     yield from _window()
     yield from _metadata()
     yield from _entries()
-    yield from _inner_paths()
     yield from _chunks()
 
 
@@ -106,19 +105,6 @@ def _values(paths: Sequence[str]) -> bytes:
     held = forms.array([forms.NULL] * len(paths))
     keys = {"path": forms.text("\n".join(paths)), "value": held}
     return Draft().value("x").file(columns={"type": b"\2" * len(paths)}, keys=keys)
-
-
-def _inner_paths() -> Iterator[Case]:
-    """MAX_INNER_PATHS: a path of 128 segments names 127 besides the root; four objects of 64 bytes for each."""
-    memory = MEMORY_MIB + 4 * 64 * INNER_PATHS // MIB
-    whole, rest = divmod(INNER_PATHS - 1, 127)
-    names = [".".join([f"{i:x}", *["a"] * 127]) for i in range(whole)]
-    last = ".".join(["x"] * rest)
-    comment = "2^20 inner paths are allowed, but a key of a map holds a dot"
-    data = _values([*names, rf"{last}.b\.c"])
-    yield reject("inner-paths-at", data, "NONCANONICAL", "3.5", comment, step=55, memory=memory)
-    comment = "2^20 + 1 inner paths, the root included"
-    yield reject("inner-paths-beyond", _values([*names, f"{last}.x.b"]), "LIMIT", "9", comment, step=44, memory=memory)
 
 
 def _chunks() -> Iterator[Case]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..case import Case
-from . import codecs, index, nesting, paths, shapes
+from . import codecs, index, inner, nesting, paths, shapes
 
 
 def cases() -> Iterator[Case]:
     """Every row of the table but `MAX_FILE_BYTES`, which no index of 256 MiB can declare."""
-    for rows in (shapes, index, nesting, paths, codecs):
+    for rows in (shapes, index, inner, nesting, paths, codecs):
         yield from rows.cases()
