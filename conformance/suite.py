@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,14 @@ class Listed:
     def area(self) -> str:
         """The id without its last part."""
         return self.id.rpartition("/")[0]
+
+    def row(self) -> dict[str, Any]:
+        """Its row of the manifest."""
+        made = asdict(self)
+        del made["folder"]
+        if self.raw_sha256 is None:
+            del made["raw_sha256"]
+        return made
 
     @property
     def path(self) -> Path:

@@ -42,11 +42,9 @@ def conformance() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the rows of the manifest.")
 def list_cases(chosen: tuple[str, ...], *, as_json: bool) -> None:
     """List cases: all, or those of these ids and areas."""
-    from dataclasses import asdict
-
     cases = _chosen(chosen, "all")
     if as_json:
-        click.echo(json.dumps([asdict(case) for case in cases], indent=1))
+        click.echo(json.dumps([case.row() for case in cases], indent=1))
         return
     rows = [("case", "expected", "where", "about")]
     for case in cases:

@@ -41,8 +41,7 @@ def test_list():
 
 def test_list_as_json():
     rows = json.loads(run("conformance", "list", "--json").stdout)
-    assert [row["id"] for row in rows] == [case.id for case in suite.listed()]
-    assert rows[0]["sha256"] == suite.listed()[0].sha256
+    assert rows == json.loads((suite.CASES / "manifest.json").read_bytes())["cases"]
 
 
 def test_run_on_an_area(told):
@@ -54,7 +53,7 @@ def test_run_on_an_area(told):
     assert lines[0] == "told 7"
     assert re.fullmatch(rf"all +{count} +{count - len(wrong)} +{len(wrong)}", lines[3])
     assert lines[4] == f"skipped   {count} × decode: not offered"
-    assert re.fullmatch(r"longest   \d\.\d\d s \(.*\); most memory \d+ MiB \(.*\)", lines[5])
+    assert re.fullmatch(r"longest   \d\.\d\d s \(.*\)(; most memory \d+ MiB \(.*\))?", lines[5])
     assert done.stderr.splitlines() == [
         f"{case.id}: verify: rejected with FEATURE (flags\\x1b[31m), expected {' or '.join(case.codes)}"
         for case in wrong
