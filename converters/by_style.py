@@ -39,6 +39,7 @@ class _ByStyle:
         self.plan = draft.plan
         self.to_torch = draft.goal.follows == "torch"
         self.to_nnx = draft.goal.follows == "nnx"
+        self.from_nnx = draft.table.follows == "nnx" and not self.to_nnx
         self.nodes: dict[str, Node] = {}
         self.aliases: list[tuple[str, list[Leaf], Operation]] = []
         self.places: dict[str, int] = {}  # target path -> where it stands, by the source's rows
@@ -70,7 +71,7 @@ class _ByStyle:
             # In nnx, which has no collections, a module of that name may have parameters of its own.
             own = leaf.entry.role == "parameter" or leaf.module[:1] != (ASIDE,)
             return leaf.collection == ASIDE or (leaf.collection == "" and not own)
-        return _is_buffer(leaf) and _class_of(leaf) is None
+        return _is_buffer(leaf) and (self.from_nnx or _class_of(leaf) is None)
 
     def run(self) -> None:
         draft = self.draft
@@ -266,7 +267,8 @@ class _ByStyle:
             module = leaf.module[1 if aside and not leaf.collection else 0 :] if aside else self.name(leaf.module)
             path = paths.render((*module, leaf.name))
         elif self.aside(leaf):
-            path = paths.render((ASIDE, *leaf.module, leaf.name))
+            was = self.from_nnx and leaf.module[:1] == (ASIDE,)
+            path = paths.render((ASIDE, *leaf.module[was:], leaf.name))
             decision = Decision(None, "a buffer, as it is")
             self.plan.kept.append(f"{draft.shown(leaf.path)} stands aside as {draft.shown_goal(path)}")
         else:

@@ -86,6 +86,20 @@ def test_buffers_stand_aside_in_nnx_as_nothing_that_is_trained():
     assert {name: value.tolist() for name, value in flax_to_torch(state).items()} == {"table": [0.0, 1.0, 2.0, 3.0]}
 
 
+def test_what_is_not_trained_in_nnx_is_no_parameter_of_linens():
+    class Net(nnx.Module):
+        def __init__(self):
+            self.gain = nnx.Param(np.ones(3, np.float32))
+            self.seen = nnx.BatchStat(np.ones(2, np.float32))
+
+    found = plan(source_of(Net()), to="linen")
+    assert [*found.steps] == ["params.gain", "buffers.seen"]
+    net = torch.nn.Module()
+    net.register_buffer("mask", torch.ones(3, dtype=torch.bool))
+    aside = torch_to_flax(net, to="nnx")
+    assert [*plan(source_of(aside), to="linen").steps] == ["buffers.mask"]
+
+
 def test_planning_takes_time_that_grows_with_the_tree():
     def seconds(count):
         names = {"query": (4, 2, 2), "key": (4, 2, 2), "value": (4, 2, 2), "out": (2, 2, 4)}
