@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 ROOT = Path(__file__).resolve().parent
 CASES = ROOT / "cases"
@@ -61,6 +61,11 @@ class Listed:
         return self.id.rpartition("/")[0]
 
     @property
+    def expected(self) -> str:
+        """What is to be said of the file, in words."""
+        return "accept" if self.verdict == "accept" else f"{' or '.join(self.codes)} ({self.phase})"
+
+    @property
     def path(self) -> Path:
         """Where the file is."""
         return CASES / self.file
@@ -78,7 +83,25 @@ def listed(chosen: Iterable[str] = (), *, levels: Iterable[str] = ("required", "
         LookupError: For a choice that no case answers to.
     """
     rows = json.loads((CASES / "manifest.json").read_bytes())["cases"]
-    found = [Listed(**{**row, "codes": tuple(row["codes"])}) for row in rows if row["level"] in (*levels,)]
+    return among(
+        [Listed(**{**row, "codes": tuple(row["codes"])}) for row in rows if row["level"] in (*levels,)], chosen
+    )
+
+
+class _Identified(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+T = TypeVar("T", bound=_Identified)
+
+
+def among(found: Sequence[T], chosen: Iterable[str]) -> list[T]:
+    """Those whose id is one of those chosen or lies beneath one; all where none is chosen.
+
+    Raises:
+        LookupError: For a choice that nothing answers to.
+    """
     wanted = [name.strip("/") for name in chosen]
     for name in wanted:
         if not any(_beneath(case.id, name) for case in found):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Any
 
-from ..case import Case, accept
+from ..case import MEMORY_MIB, Case, accept
 from ..draft import Draft
 from .layout import SIDES, At, Item, arrays, drafted, placed_leaves, valued
 from .operations import Array, Made, evaluate
@@ -16,6 +16,7 @@ from .spelling import exactness, placed
 from .values import Numbers
 
 Tensors = Mapping[str, Array[bytes]]
+_SECONDS = 10.0  # a converter may be loaded when it is first asked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +100,8 @@ class Group:
                 "plan": None if refused else f"{at}/{move.slug}.json",
                 "exactness": move.exactness(),
                 "section": move.section,
+                "seconds": _SECONDS,
+                "memory_mib": MEMORY_MIB,
                 "comment": move.comment,
             }
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from .attention import attention
-from .dense import linear
 from .group import Group, group
 from .layout import At, Item, Layer, Leaf, Module
 
@@ -24,7 +23,7 @@ def _refused(slug: str, net: Sequence[Item], section: str, why: str, comment: st
 
 def groups() -> Iterator[Group]:
     """Five nets."""
-    square = _alone(*linear(6, 6, bias=False).leaves("torch"))
+    square = _alone(Leaf(name="weight", shape=(6, 6)))
     why = "a linear layer or an embedding: nothing tells"
     yield _refused("kind-unsaid", [square], "1.3", why, "a square weight of no recorded kind")
     held = attention(6, 3, 6, 6).sides["torch"]
