@@ -24,6 +24,7 @@ from .stacks import Stack
 from .survey import Leaf, Module
 
 _SEQUENTIAL = ("torch.nn.modules.container.Sequential", "flax.nnx.Sequential")
+_BESIDE = "kernel/scale"  # linen's leaf of a weight norm, in a module beside the layer
 ASIDE = "buffers"  # the collection of tensors for which the target's framework has no slot
 _COMPACT = "linen-compact"
 
@@ -160,6 +161,12 @@ class _ByStyle:
         draft = self.draft
         choice = decision.choice
         assert choice is not None
+        if not at and any(slot.name == _BESIDE for slot in choice.made):
+            text = (
+                f"the whole model is a {choice.kind}; linen keeps the magnitude under the layer's name, and it has none"
+            )
+            draft.problem("unsupported", "the root", f"{text}. Put it into a module")
+            return
         if len(decision.kinds) == 1 and not decision.guess and not draft.stacks:
             where = paths.render((*filter(None, [draft.goal.home]), *at))
             self.nodes[where] = Node(where, "part" if self.to_torch else "map", module=choice.kind)
@@ -190,7 +197,7 @@ class _ByStyle:
         collection = tuple(filter(None, [slot.collection]))
         if self.to_torch and is_cell(at) and choice.kind in RECURRENT:
             return paths.render((*at[:-1], f"{slot.name}_{at[-1]}"))
-        if slot.name == "kernel/scale":
+        if slot.name == _BESIDE:
             number = self.counts[at[:-1], slot.name]
             self.counts[at[:-1], slot.name] += 1
             return paths.render((*collection, *at[:-1], f"WeightNorm_{number}", f"{at[-1]}/{slot.name}"))

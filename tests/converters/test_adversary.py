@@ -86,6 +86,14 @@ def test_buffers_stand_aside_in_nnx_as_nothing_that_is_trained():
     assert {name: value.tolist() for name, value in flax_to_torch(state).items()} == {"table": [0.0, 1.0, 2.0, 3.0]}
 
 
+def test_a_weight_norm_that_is_the_whole_model_has_no_place_in_linen():
+    net = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(3, 4))
+    text = "the whole model is a weight_norm_linear; linen keeps the magnitude under the layer's name, and it has none"
+    with pytest.raises(ConversionError, match=text):
+        plan(source_of(net), to="linen")
+    assert [*plan(source_of(net), to="nnx").steps] == ["layer_instance.bias", "scales.kernel", "layer_instance.kernel"]
+
+
 def test_what_is_not_trained_in_nnx_is_no_parameter_of_linens():
     class Net(nnx.Module):
         def __init__(self):
