@@ -299,6 +299,8 @@ class _ByStyle:
             entries.append(Node("", "flat", module=self.nodes.pop("").module if "" in self.nodes else None))
         elif rank and not any(step.target.path.startswith(f"{goal.home}.") for step in steps):
             entries.append(Node(goal.home, "map"))
+        elif self.to_nnx and "" in self.nodes:
+            entries.append(self.nodes.pop(""))
         for step in steps:
             above = paths.parent(step.target.path)
             while above:

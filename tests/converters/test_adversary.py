@@ -7,7 +7,9 @@ import pytest
 import torch
 from flax import nnx
 
-from ptformat.converters import ConversionError, flax_to_torch, plan, torch_to_flax
+import ptformat.flax
+import ptformat.torch
+from ptformat.converters import ConversionError, convert, flax_to_torch, plan, torch_to_flax
 from ptformat.converters.objects import source_of
 
 
@@ -92,6 +94,21 @@ def test_a_weight_norm_that_is_the_whole_model_has_no_place_in_linen():
     with pytest.raises(ConversionError, match=text):
         plan(source_of(net), to="linen")
     assert [*plan(source_of(net), to="nnx").steps] == ["layer_instance.bias", "scales.kernel", "layer_instance.kernel"]
+
+
+def test_a_layer_that_is_the_whole_model_goes_on_from_a_state(tmp_path):
+    """The root of a State of one layer has the State's class, and is a layer all the same."""
+    layer = nnx.Linear(3, 4, rngs=nnx.Rngs(0))
+    assert [*plan(source_of(nnx.state(layer)), to="torch").steps] == ["weight", "bias"]
+    net = torch.nn.Linear(3, 3)
+    ptformat.torch.save_model(net, tmp_path / "a.ptf", durable=False)
+    convert(tmp_path / "a.ptf", tmp_path / "b.ptf", to="nnx", durable=False)
+    assert isinstance(ptformat.flax.load_file(tmp_path / "b.ptf"), nnx.State)
+    on = plan(tmp_path / "b.ptf", to="linen", strict=True)
+    assert {path: step.evidence for path, step in on.steps.items()} == {
+        "params.kernel": "linear: recorded in the file",
+        "params.bias": "linear: recorded in the file",
+    }
 
 
 def test_what_is_not_trained_in_nnx_is_no_parameter_of_linens():
