@@ -1,9 +1,12 @@
 """The operations of plans, as the runner evaluates them."""
 
+import re
+
 import numpy as np
 import pytest
 
-from ptformat.conformance.recipes.convert.operations import Array, Named, evaluate, named
+from ptformat.conformance import suite
+from ptformat.conformance.recipes.convert.operations import OPERATIONS, Array, Named, evaluate, named
 
 RNG = np.random.default_rng(3)
 ARRAY = RNG.integers(0, 1000, (2, 3, 4))
@@ -77,3 +80,8 @@ def test_operations_do_not_nest_without_end():
         made = {"op": "flip", "axes": [], "of": made}
     with pytest.raises(ValueError, match="more than 64 operations in one another"):
         evaluate(made, {"a": named("a", "float32", ())}, Named())
+
+
+def test_readme_defines_them_all():
+    text = (suite.ROOT / "README.md").read_text("utf-8").partition("### Operations")[2]
+    assert re.findall(r"^\| `(\w+)` \|", text.partition("## ")[0], re.MULTILINE) == ["op", *OPERATIONS]
