@@ -13,15 +13,8 @@ from .recipes.convert.operations import Array, Named, evaluate, named
 from .suite import CASES, Listed, among, listed
 from .verdict import Outcome, outcome
 
-_COMPARED = (
-    "type",
-    "dtype",
-    "shape",
-    "sha256",
-    "target",
-    "perm",
-    "value",
-)  # of a leaf: the rest is the converter's own
+# Of a leaf; the rest is the converter's own.
+_COMPARED = ("type", "dtype", "shape", "sha256", "target", "perm", "value")
 
 Leaf = dict[str, Any]
 
@@ -204,7 +197,7 @@ def _written(conversion: Conversion, answer: Mapping[str, Any]) -> str:
         return f"what was written is rejected with {answer.get('code')} ({answer.get('message', answer['result'])})"
     content = answer.get("content")
     entries = content.get("entries") if isinstance(content, dict) else None
-    if not isinstance(entries, list) or not all(isinstance(one, dict) and one.keys() >= _ENTRY for one in entries):
+    if not isinstance(entries, list) or not all(map(_is_entry, entries)):
         return "content: expected entries with type and path"
     expected, found = conversion.leaves(), leaves({"entries": entries})
     for path in [*expected, *found]:
@@ -218,7 +211,8 @@ def _written(conversion: Conversion, answer: Mapping[str, Any]) -> str:
     return ""
 
 
-_ENTRY = {"type", "path"}
+def _is_entry(entry: Any) -> bool:
+    return isinstance(entry, dict) and all(isinstance(entry.get(key), str) for key in ("type", "path"))
 
 
 def _content(file: str) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def described(entries):
     found = {}
     for entry in entries:
         said = {key: value for key, value in entry.items() if key != "sha256"}
-        if said.get("class", "").startswith("nets.suite."):
+        if said.get("class", "").startswith("nets."):
             del said["class"]
         if said != {"type": "node", "path": said["path"], "form": "map"}:  # a map that nothing is said of
             found[said["path"]] = said
