@@ -22,7 +22,7 @@ from ptformat.errors import READ_CODES
 from ptformat.tree import Alias, Entry, Node, TensorInfo
 
 Answer = dict[str, Any]
-OPERATIONS = ("decode", "verify", "encode")
+OPERATIONS = ("decode", "verify", "encode", "convert")
 
 
 def serve(requests: IO[str], answers: IO[str]) -> None:
@@ -57,6 +57,8 @@ def answered(request: Mapping[str, Any]) -> Answer:
             return _tried(request, _verify)
         case "encode":
             return _tried(request, _encode)
+        case "convert":
+            return _converted(request)
         case op:
             return {"result": "skipped", "reason": f"no operation {op!r}"}
 
@@ -102,6 +104,22 @@ def _encode(file: ptformat.Reader, request: Mapping[str, Any]) -> Answer:
         for entry in file.entries:
             out.add(entry, file[entry.path] if isinstance(entry, TensorInfo) else None)
     return {}
+
+
+def _converted(request: Mapping[str, Any]) -> Answer:
+    # Loaded when it is first asked for: what reads files does without.
+    from ptformat.converters import ConversionError, convert
+
+    try:
+        plan = convert(request["file"], request["out"], to=request["to"], strict=True, durable=False)
+    except ConversionError as error:
+        return {"result": "refuse", "message": str(error)}
+    steps = [
+        {"target": entry["path"], "made": entry["made"], "exactness": entry["exactness"]}
+        for entry in plan.to_json()["entries"]
+        if "made" in entry
+    ]
+    return {"result": "ok", "plan": steps}
 
 
 # ------------------------------------------------------------------------------------------------- the content

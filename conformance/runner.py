@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import conversions
+from .conversions import Conversion
 from .process import Implementation
 from .suite import Listed
 from .verdict import Outcome, judged, operations
@@ -26,15 +28,15 @@ class NoImplementation(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one case showed.
+    """What one case or conversion showed.
 
     Attributes:
-        case: The case.
+        case: The case or conversion.
         outcomes: One for each request.
         known: Whether it was listed as a known failure.
     """
 
-    case: Listed
+    case: Listed | Conversion
     outcomes: tuple[Outcome, ...]
     known: bool = False
 
@@ -57,7 +59,7 @@ class Run:
         command: What was run.
         name: What the implementation calls itself.
         version: The version it gives.
-        results: One for each case.
+        results: One for each case and conversion.
         ending: What was wrong with how it ended; empty where all was well.
     """
 
@@ -93,13 +95,13 @@ class Run:
 
 def run(
     command: Sequence[str],
-    cases: Iterable[Listed],
+    cases: Iterable[Listed | Conversion],
     *,
     known: Iterable[str] = (),
     slower: float = 1.0,
     progress: Callable[[], None] | None = None,
 ) -> Run:
-    """Put cases to an implementation.
+    """Put cases and conversions to an implementation.
 
     Args:
         command: The program and its arguments.
@@ -140,8 +142,10 @@ def _greeted(tested: Implementation) -> dict[str, Any]:
 
 
 def _asked(
-    tested: Implementation, case: Listed, offered: Sequence[str], out: Path, slower: float
+    tested: Implementation, case: Listed | Conversion, offered: Sequence[str], out: Path, slower: float
 ) -> tuple[Outcome, ...]:
+    if isinstance(case, Conversion):
+        return conversions.asked(tested, case, offered, out, slower)
     outcomes = []
     for operation in operations(case):
         if operation not in offered:

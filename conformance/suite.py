@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from . import recipes
 
@@ -73,6 +73,11 @@ class Listed:
         return made
 
     @property
+    def expected(self) -> str:
+        """What is to be said of the file, in words."""
+        return "accept" if self.verdict == "accept" else f"{' or '.join(self.codes)} ({self.phase})"
+
+    @property
     def path(self) -> Path:
         """Where the file is."""
         return self.folder / self.file
@@ -90,7 +95,25 @@ def listed(chosen: Iterable[str] = (), *, levels: Iterable[str] = ("required", "
         LookupError: For a choice that no case answers to.
     """
     rows = json.loads((CASES / "manifest.json").read_bytes())["cases"]
-    found = [Listed(**{**row, "codes": tuple(row["codes"])}) for row in rows if row["level"] in (*levels,)]
+    return among(
+        [Listed(**{**row, "codes": tuple(row["codes"])}) for row in rows if row["level"] in (*levels,)], chosen
+    )
+
+
+class _Identified(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+T = TypeVar("T", bound=_Identified)
+
+
+def among(found: Sequence[T], chosen: Iterable[str]) -> list[T]:
+    """Those whose id is one of those chosen or lies beneath one; all where none is chosen.
+
+    Raises:
+        LookupError: For a choice that nothing answers to.
+    """
     wanted = [name.strip("/") for name in chosen]
     for name in wanted:
         if not any(_beneath(case.id, name) for case in found):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ class Outcome:
     """What one request for one case showed.
 
     Attributes:
-        operation: `decode`, `verify` or `encode`.
+        operation: `decode`, `verify`, `encode` or `convert`.
         result: `passed`, `failed` or `skipped`.
         why: Of a failure or a skip.
         lacking: What of the content was left out.
@@ -53,6 +54,32 @@ def judged(case: Listed, operation: str, reply: Reply, out: Path, slower: float 
         out: Where `encode` was to write.
         slower: Times as many seconds as the manifest allows.
     """
+    return outcome(
+        operation,
+        reply,
+        lambda answer: _compared(case, operation, answer, out),
+        seconds=slower * case.seconds,
+        memory_mib=case.memory_mib,
+    )
+
+
+def outcome(
+    operation: str,
+    reply: Reply,
+    compared: Callable[[dict[str, Any]], tuple[str, tuple[str, ...]]],
+    *,
+    seconds: float,
+    memory_mib: int,
+) -> Outcome:
+    """The outcome of a reply.
+
+    Args:
+        operation: What was asked.
+        reply: What came back.
+        compared: What is wrong with an answer, or nothing; and what it leaves out.
+        seconds: How long it may take.
+        memory_mib: How much memory it may take.
+    """
     result, why = "passed", ""
     lacking: tuple[str, ...] = ()
     if reply.answer is None:
@@ -60,11 +87,11 @@ def judged(case: Listed, operation: str, reply: Reply, out: Path, slower: float 
     elif reply.answer["result"] == "skipped":
         result, why = "skipped", str(reply.answer.get("reason", "no reason given"))
     else:
-        why, lacking = _compared(case, operation, reply.answer, out)
-        if not why and reply.memory is not None and reply.memory > case.memory_mib * 2**20:
-            why = f"took {reply.memory / 2**20:.0f} MiB, {case.memory_mib} are allowed"
-        if not why and reply.seconds > slower * case.seconds:
-            why = f"took {reply.seconds:.1f} s, {slower * case.seconds:g} are allowed"
+        why, lacking = compared(reply.answer)
+        if not why and reply.memory is not None and reply.memory > memory_mib * 2**20:
+            why = f"took {reply.memory / 2**20:.0f} MiB, {memory_mib} are allowed"
+        if not why and reply.seconds > seconds:
+            why = f"took {reply.seconds:.1f} s, {seconds:g} are allowed"
         result = "failed" if why else "passed"
     return Outcome(operation, result, why, lacking, reply.seconds, reply.memory)
 

@@ -24,6 +24,7 @@ from .stacks import Stack
 from .survey import Leaf, Module
 
 _SEQUENTIAL = ("torch.nn.modules.container.Sequential", "flax.nnx.Sequential")
+_BESIDE = "kernel/scale"  # linen's leaf of a weight norm, in a module beside the layer
 ASIDE = "buffers"  # the collection of tensors for which the target's framework has no slot
 _COMPACT = "linen-compact"
 
@@ -39,6 +40,7 @@ class _ByStyle:
         self.plan = draft.plan
         self.to_torch = draft.goal.follows == "torch"
         self.to_nnx = draft.goal.follows == "nnx"
+        self.from_nnx = draft.table.follows == "nnx" and not self.to_nnx
         self.nodes: dict[str, Node] = {}
         self.aliases: list[tuple[str, list[Leaf], Operation]] = []
         self.places: dict[str, int] = {}  # target path -> where it stands, by the source's rows
@@ -70,7 +72,7 @@ class _ByStyle:
             # In nnx, which has no collections, a module of that name may have parameters of its own.
             own = leaf.entry.role == "parameter" or leaf.module[:1] != (ASIDE,)
             return leaf.collection == ASIDE or (leaf.collection == "" and not own)
-        return _is_buffer(leaf) and _class_of(leaf) is None
+        return _is_buffer(leaf) and (self.from_nnx or _class_of(leaf) is None)
 
     def run(self) -> None:
         draft = self.draft
@@ -159,6 +161,12 @@ class _ByStyle:
         draft = self.draft
         choice = decision.choice
         assert choice is not None
+        if not at and any(slot.name == _BESIDE for slot in choice.made):
+            text = (
+                f"the whole model is a {choice.kind}; linen keeps the magnitude under the layer's name, and it has none"
+            )
+            draft.problem("unsupported", "the root", f"{text}. Put it into a module")
+            return
         if len(decision.kinds) == 1 and not decision.guess and not draft.stacks:
             where = paths.render((*filter(None, [draft.goal.home]), *at))
             self.nodes[where] = Node(where, "part" if self.to_torch else "map", module=choice.kind)
@@ -189,7 +197,7 @@ class _ByStyle:
         collection = tuple(filter(None, [slot.collection]))
         if self.to_torch and is_cell(at) and choice.kind in RECURRENT:
             return paths.render((*at[:-1], f"{slot.name}_{at[-1]}"))
-        if slot.name == "kernel/scale":
+        if slot.name == _BESIDE:
             number = self.counts[at[:-1], slot.name]
             self.counts[at[:-1], slot.name] += 1
             return paths.render((*collection, *at[:-1], f"WeightNorm_{number}", f"{at[-1]}/{slot.name}"))
@@ -266,7 +274,8 @@ class _ByStyle:
             module = leaf.module[1 if aside and not leaf.collection else 0 :] if aside else self.name(leaf.module)
             path = paths.render((*module, leaf.name))
         elif self.aside(leaf):
-            path = paths.render((ASIDE, *leaf.module, leaf.name))
+            was = self.from_nnx and leaf.module[:1] == (ASIDE,)
+            path = paths.render((ASIDE, *leaf.module[was:], leaf.name))
             decision = Decision(None, "a buffer, as it is")
             self.plan.kept.append(f"{draft.shown(leaf.path)} stands aside as {draft.shown_goal(path)}")
         else:
@@ -290,6 +299,8 @@ class _ByStyle:
             entries.append(Node("", "flat", module=self.nodes.pop("").module if "" in self.nodes else None))
         elif rank and not any(step.target.path.startswith(f"{goal.home}.") for step in steps):
             entries.append(Node(goal.home, "map"))
+        elif self.to_nnx and "" in self.nodes:
+            entries.append(self.nodes.pop(""))
         for step in steps:
             above = paths.parent(step.target.path)
             while above:

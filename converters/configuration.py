@@ -92,6 +92,9 @@ def _module(
     mine = _facts(module.node, sides[0], kind, sizes)
     if kind == "conv_transpose" and sides[1] == "flax":
         mine["transpose_kernel"] = choice.form.name == "transpose_kernel"
+        mine.pop("groups", None)  # they are in the kernel
+    if kind != choice.kind and (sides[1] == "torch" or mine.get("eps") == _usual_eps(choice.kind, "flax")):
+        mine.pop("eps", None)  # that of a weight norm, which torch does without
     theirs = _facts(place.node, sides[1], kind, sizes) if place is not None else {}
     column = 0 if sides[1] == "torch" else 1
     said: list[str] = []
@@ -109,7 +112,7 @@ def _module(
             padded = fact == "padding" and kind == "conv_transpose" and sides[1] == "torch"
             told = _untransposed(value, mine, sizes) if padded else f"{word}={_shown(fact, value, sides[1])}"
             said.append(told)
-    defaults = _defaults(kind, mine, theirs, sides[1])
+    defaults = _defaults(choice.kind, mine, theirs, sides[1])
     if sides == ("torch", "flax"):
         if kind in _FAST and mine and _attrs(place).get("use_fast_variance") is not False:
             said.append("use_fast_variance=False")  # the fast one loses what is far from 0
@@ -145,6 +148,8 @@ def _defaults(kind: str, mine: Mapping[str, Any], theirs: Mapping[str, Any], goa
 def _usual_eps(kind: str, framework: str) -> float:
     if kind == "rms_norm" and framework == "torch":
         return _TORCH_NONE_EPS
+    if kind.startswith("weight_norm_"):
+        return 1e-12
     return 1e-5 if kind == "batch_norm" else _EPS[framework]
 
 

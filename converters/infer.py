@@ -14,6 +14,7 @@ from ptformat.tree import Alias, Entry, TensorInfo
 
 from .conventions import SPATIAL, Convention, Form, Kind, Sizes, Slot
 from .conventions.axes import ANY
+from .keyed import STATE
 from .kinds import Said
 from .layout import Condition, named_axes, read, sizes_of, unknown, written
 from .operations import Given, Operation
@@ -157,8 +158,9 @@ def decide(
     else:
         said = ""
         node = module.node
-        if node and node.class_ and node.class_.startswith(convention.namespace) and not evidence.classes:
-            return _problem("unsupported", name, f"{name} is a {node.class_}, for which there is no rule yet")
+        own = node.class_ if node and node.class_ != STATE else None  # a State is what holds a module's Variables
+        if own and own.startswith(convention.namespace) and not evidence.classes:
+            return _problem("unsupported", name, f"{name} is a {own}, for which there is no rule yet")
         known = {one for forms in convention.forms.values() for form in forms for one in form.classes}
         if node and node.class_ in known and not any(node.class_ in fit.form.classes for fit in fitting):
             text = f"{name} is a {node.class_}, but it has {module.text}, for which there is no rule"

@@ -42,6 +42,7 @@ def entries(leaves: Mapping[Keys, TensorInfo | Alias], nodes: Iterable[Node] = (
         FormatError: TREE for a leaf that has others beneath it, and for a number and its text in one map.
     """
     said = {"": Node("", class_=STATE), **{node.path: node for node in nodes}}
+    said[""] = replace(said[""], class_=said[""].class_ or STATE)
     result: list[Entry] = []
     for entry, _ in containers.flatten(_nested(leaves), lambda leaf, path: replace(leaf, path=path)):
         segments = paths.parse(entry.path)

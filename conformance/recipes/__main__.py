@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import areas, cases
+from . import areas, cases, convert
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "cases"
@@ -28,10 +29,19 @@ def build() -> dict[str, bytes]:
                 raise ValueError(f"two cases {row['id']}")
             files |= {f"{row['id']}{suffix}": data for suffix, data in case.files().items()}
             rows.append(row)
-    lines = ",\n  ".join(json.dumps(row) for row in rows)
-    head = f'"suite": "{SUITE}",\n "retired": {json.dumps(RETIRED)},\n "cases"'
-    files[MANIFEST] = f"{{{head}: [\n  {lines}\n]}}\n".encode()
+    nets = convert.groups().values()
+    for net in nets:
+        files |= net.plans()
+    head = f'"suite": "{SUITE}",\n "retired": {json.dumps(RETIRED)}'
+    conversions = (row for net in nets for row in net.rows())
+    text = f'{{{head},\n "cases": {_lines(rows)},\n "conversions": {_lines(conversions)}}}\n'
+    files[MANIFEST] = text.encode()
     return files
+
+
+def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    """A JSON array with a row on a line."""
+    return "[\n  " + ",\n  ".join(json.dumps(row) for row in rows) + "\n ]"
 
 
 def main(arguments: list[str]) -> int:

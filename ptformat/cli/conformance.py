@@ -14,6 +14,7 @@ from .failures import Failure
 from .text import Stopwatch, Verb, columns, count, plain
 
 if TYPE_CHECKING:
+    from ..conformance.conversions import Conversion
     from ..conformance.derived import Derived
     from ..conformance.runner import Run
     from ..conformance.suite import Listed
@@ -41,15 +42,13 @@ def conformance() -> None:
 @click.argument("chosen", metavar="[CASE]...", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print the rows of the manifest.")
 def list_cases(chosen: tuple[str, ...], *, as_json: bool) -> None:
-    """List cases: all, or those of these ids and areas."""
+    """List cases and conversions: all, or those of these ids and areas."""
     cases = _chosen(chosen, "all")
     if as_json:
         click.echo(json.dumps([case.row() for case in cases], indent=1))
         return
     rows = [("case", "expected", "where", "about")]
-    for case in cases:
-        expected = "accept" if case.verdict == "accept" else f"{' or '.join(case.codes)} ({case.phase})"
-        rows.append((case.id, expected, case.section, case.comment))
+    rows += [(case.id, case.expected, case.section, case.comment) for case in cases]
     for line in columns(rows):
         click.echo(line)
 
@@ -94,13 +93,13 @@ def run_cases(
     A crash, a time-out and too much memory are failures too, whatever the file. A case that is listed in a file of
     known failures may fail, but not pass. The exit code is 1 if anything failed.
     """
-    from ..conformance import runner, suite
+    from ..conformance import conversions, runner, suite
 
     cases = _chosen(chosen, level)
     known = runner.known_failures(known_failures.read_text("utf-8")) if known_failures else []
-    if strange := sorted({*known} - {case.id for case in suite.listed()}):
+    if strange := sorted({*known} - {case.id for case in conversions.everything()}):
         raise click.UsageError(f"{known_failures}: no case {strange[0]!r}")
-    if damaged := suite.damaged(cases):
+    if damaged := suite.damaged(conversions.files_of(cases)):
         raise Failure(f"{damaged[0]}: not the file that the manifest lists; {count(len(damaged), 'case')} like this")
     watch = Stopwatch()
     try:
@@ -120,12 +119,12 @@ def run_cases(
     context.exit(0 if done.sound and not any(each.failed for each in more) else 1)
 
 
-def _chosen(chosen: tuple[str, ...], level: str) -> list[Listed]:
-    from ..conformance import suite
+def _chosen(chosen: tuple[str, ...], level: str) -> list[Listed | Conversion]:
+    from ..conformance import conversions
 
     levels = ("required",) if level == "required" else ("required", "recommended")
     try:
-        return suite.listed(chosen, levels=levels)
+        return conversions.everything(chosen, levels=levels)
     except LookupError as error:
         raise click.UsageError(str(error.args[0])) from error
 

@@ -11,7 +11,7 @@ import sys
 import jsonschema
 import pytest
 
-from ptformat.conformance import recipes, suite
+from ptformat.conformance import conversions, recipes, suite
 from ptformat.errors import READ_CODES
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -41,6 +41,7 @@ def test_manifest_follows_its_schema():
     jsonschema.Draft202012Validator(SCHEMA).validate(MANIFEST)
     assert SCHEMA["$defs"]["code"]["enum"] == list(READ_CODES)
     assert set(SCHEMA["$defs"]["case"]["properties"]) == set(suite.Listed.__dataclass_fields__) - {"folder"}
+    assert set(SCHEMA["$defs"]["conversion"]["properties"]) == set(conversions.Conversion.__dataclass_fields__)
 
 
 def test_files_are_as_listed():

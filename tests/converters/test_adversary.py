@@ -7,7 +7,9 @@ import pytest
 import torch
 from flax import nnx
 
-from ptformat.converters import ConversionError, flax_to_torch, plan, torch_to_flax
+import ptformat.flax
+import ptformat.torch
+from ptformat.converters import ConversionError, convert, flax_to_torch, plan, torch_to_flax
 from ptformat.converters.objects import source_of
 
 
@@ -84,6 +86,43 @@ def test_buffers_stand_aside_in_nnx_as_nothing_that_is_trained():
     state = torch_to_flax(net, to="nnx")
     assert isinstance(state["buffers"]["table"], nnx.BatchStat)
     assert {name: value.tolist() for name, value in flax_to_torch(state).items()} == {"table": [0.0, 1.0, 2.0, 3.0]}
+
+
+def test_a_weight_norm_that_is_the_whole_model_has_no_place_in_linen():
+    net = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(3, 4))
+    text = "the whole model is a weight_norm_linear; linen keeps the magnitude under the layer's name, and it has none"
+    with pytest.raises(ConversionError, match=text):
+        plan(source_of(net), to="linen")
+    assert [*plan(source_of(net), to="nnx").steps] == ["layer_instance.bias", "scales.kernel", "layer_instance.kernel"]
+
+
+def test_a_layer_that_is_the_whole_model_goes_on_from_a_state(tmp_path):
+    """The root of a State of one layer has the State's class, and is a layer all the same."""
+    layer = nnx.Linear(3, 4, rngs=nnx.Rngs(0))
+    assert [*plan(source_of(nnx.state(layer)), to="torch").steps] == ["weight", "bias"]
+    net = torch.nn.Linear(3, 3)
+    ptformat.torch.save_model(net, tmp_path / "a.ptf", durable=False)
+    convert(tmp_path / "a.ptf", tmp_path / "b.ptf", to="nnx", durable=False)
+    assert isinstance(ptformat.flax.load_file(tmp_path / "b.ptf"), nnx.State)
+    on = plan(tmp_path / "b.ptf", to="linen", strict=True)
+    assert {path: step.evidence for path, step in on.steps.items()} == {
+        "params.kernel": "linear: recorded in the file",
+        "params.bias": "linear: recorded in the file",
+    }
+
+
+def test_what_is_not_trained_in_nnx_is_no_parameter_of_linens():
+    class Net(nnx.Module):
+        def __init__(self):
+            self.gain = nnx.Param(np.ones(3, np.float32))
+            self.seen = nnx.BatchStat(np.ones(2, np.float32))
+
+    found = plan(source_of(Net()), to="linen")
+    assert [*found.steps] == ["params.gain", "buffers.seen"]
+    net = torch.nn.Module()
+    net.register_buffer("mask", torch.ones(3, dtype=torch.bool))
+    aside = torch_to_flax(net, to="nnx")
+    assert [*plan(source_of(aside), to="linen").steps] == ["buffers.mask"]
 
 
 def test_planning_takes_time_that_grows_with_the_tree():

@@ -243,6 +243,22 @@ def test_the_form_of_a_transposed_kernel() -> None:
     ]
 
 
+def test_flax_has_no_groups_in_a_transposed_convolution() -> None:
+    net = torch.nn.ConvTranspose2d(4, 6, (3, 2), 2, 1, groups=2)
+    assert told(net, "linen") == ["set       strides=(2, 2), padding=[(1, 1), (0, 0)] for conv_transpose in the model"]
+
+
+def test_epsilon_of_a_weight_norm_is_no_eps_of_torchs() -> None:
+    def normed(epsilon: float) -> nnx.Dict:
+        rngs = nnx.Rngs(0)
+        return nnx.Dict(a=nnx.WeightNorm(nnx.Linear(3, 4, rngs=rngs), epsilon=epsilon, rngs=rngs))
+
+    assert told(normed(1e-12), "torch") == []
+    assert told(normed(1e-12), "linen") == []
+    assert told(normed(1e-3), "torch") == []
+    assert told(normed(1e-3), "linen") == ["set       epsilon=0.001 (by default epsilon=1e-12) for linear in a"]
+
+
 def test_lists_of_many_modules() -> None:
     net = torch.nn.Sequential(*(torch.nn.Conv1d(3, 3, 3) for _ in range(5)))
     assert told(net, "linen") == ["set       padding='VALID' for conv in 0, 1 and 3 more"]

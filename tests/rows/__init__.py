@@ -139,12 +139,14 @@ def linen_shapes(row: Row) -> Any:
 
 
 _NETS: dict[int, Any] = {}  # nnx's layers, by id of the row: making one takes long
+_KEPT: list[Row] = []  # rows by whose id something is held: another one would be given the id
 
 
 def nnx_net(row: Row, state: Any = None) -> Any:
     """The one layer of nnx, which is good until it is asked for with another state."""
     if id(row) not in _NETS:
         _NETS[id(row)] = NnxHolder(row.nnx(nnx.Rngs(0)))
+        _KEPT.append(row)
     if state is not None:
         nnx.update(_NETS[id(row)], state)
     return _NETS[id(row)]
@@ -175,6 +177,7 @@ def flax_out(row: Row, to: str, tree: Any) -> Array:
                 return row.flax_run(nnx.merge(graph, *states).m, *inputs)
 
         _RUN[id(row), to] = jax.jit(run)
+        _KEPT.append(row)
     with jax.default_matmul_precision("highest"):
         return row.out(np.asarray(_RUN[id(row), to](tree, *flax_inputs(row))))
 
