@@ -232,7 +232,7 @@ def test_a_name_is_that_of_the_folder_in_which_the_save_began(tmp_path, monkeypa
 
 @pytest.mark.parametrize("name", ["x.ptf/", "new.ptf/"])
 def test_a_file_is_not_written_under_the_name_of_a_directory(name, path):
-    with pytest.raises(OSError, match="No such file or directory|Not a directory") as caught:
+    with pytest.raises(OSError, match=r"No such file or directory|Not a directory") as caught:
         ptformat.save_file(TREE, f"{path.parent}/{name}")
     assert caught.value.filename == f"{path.parent}/{name}"
     whole(path, OLD)

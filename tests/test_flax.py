@@ -74,13 +74,13 @@ def test_bits_of_every_dtype(name: str, codec: str, tmp_path: Path) -> None:
 def test_arrays_lie_in_the_private_map(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_file({"params": {"a": random_bits(name, (5, 7)), "b": random_bits(name, (3,))}}, tmp_path / "x.ptf")
     maps = []
-    original = ptformat.reader.map_file
+    original = ptformat.backing.map_file
 
     def spy(*args: Any, **kwargs: Any) -> Any:
         maps.append(original(*args, **kwargs))
         return maps[-1]
 
-    monkeypatch.setattr("ptformat.flax.map_file", spy)
+    monkeypatch.setattr("ptformat.backing.map_file", spy)
     loaded = load_file(tmp_path / "x.ptf")["params"]
     start = np.frombuffer(maps[0], np.uint8).ctypes.data
     second = 64 + -(-35 * BY_NAME[name].numpy.itemsize // 64) * 64

@@ -266,14 +266,13 @@ def test_arrays_lie_in_the_private_map(tmp_path: Path, monkeypatch: pytest.Monke
     save_model(module, tmp_path / "m.ptf")
     before = (tmp_path / "m.ptf").read_bytes()
     maps = []
-    original = ptformat.reader.map_file
+    original = ptformat.backing.map_file
 
     def spy(*args: Any, **kwargs: Any) -> Any:
         maps.append(original(*args, **kwargs))
         return maps[-1]
 
-    monkeypatch.setattr("ptformat.flax.map_file", spy)
-    monkeypatch.setattr("ptformat.flax.placing.map_file", spy)
+    monkeypatch.setattr("ptformat.backing.map_file", spy)
     kernels = [
         load_file(tmp_path / "m.ptf")["layers"][0]["kernel"],
         load_model(module, tmp_path / "m.ptf").layers[0].kernel,

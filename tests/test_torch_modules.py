@@ -661,13 +661,13 @@ def test_assigned_parameters_lie_in_the_map(tmp_path: Path, monkeypatch: pytest.
     path = saved(nn.Linear(4, 3, dtype=torch.bfloat16), tmp_path)
     before = path.read_bytes()
     maps = []
-    original = ptformat.reader.map_file
+    original = ptformat.backing.map_file
 
     def spy(*args: Any, **kwargs: Any) -> Any:
         maps.append(original(*args, **kwargs))
         return maps[-1]
 
-    monkeypatch.setattr("ptformat.torch.loading.map_file", spy)
+    monkeypatch.setattr("ptformat.backing.map_file", spy)
     module = nn.Linear(4, 3, device="meta")
     load_model(module, path, assign=True)
     start = np.frombuffer(maps[0], np.uint8).ctypes.data
