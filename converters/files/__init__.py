@@ -13,6 +13,7 @@ from ptformat.tree import Alias
 
 from ..content import Content, Saving, Source, straight
 from . import flax_msgpack, huggingface, npz, orbax, orbax_write, ptf, safetensors, sharded, torch_write, torch_zip
+from .folder import settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ KINDS: tuple[Kind, ...] = (
         safetensors.write,
         ties=True,
     ),
-    Kind("sharded", (), sharded.recognises, sharded.ShardedSource),
+    Kind("sharded", (), sharded.recognises, sharded.opened),
     Kind(
         "huggingface",
         ("/",),
@@ -101,6 +102,8 @@ def open_source(path: PathLike) -> Source:
         OSError: When it cannot be read.
     """
     with naming(path, unless_named=True):
+        if os.path.isdir(path):
+            return settled(Path(path), lambda: kind_of(path).open(path))
         return kind_of(path).open(path)
 
 

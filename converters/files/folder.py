@@ -9,12 +9,21 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol, TypeVar
 
 from ptformat.atomic import PathLike, followed, naming
 from ptformat.errors import FormatError
 
 from .exchange import exchange
+
+_TRIES = 20
+
+
+class _Closed(Protocol):
+    def close(self) -> None: ...
+
+
+Opened = TypeVar("Opened", bound=_Closed)
 
 
 @contextlib.contextmanager
@@ -63,6 +72,40 @@ def whole_folder(path: PathLike, replaceable: Callable[[Path], bool], *, durable
     finally:  # not before: after a power cut, what was removed and what has the name must not be the same
         if replaced is not None:
             _remove(replaced)
+
+
+def settled(folder: Path, opening: Callable[[], Opened]) -> Opened:
+    """What is opened of a folder's files, all of one folder: once more where another one took its name meanwhile.
+
+    Raises:
+        FormatError: What is wrong with files of one folder; FORMAT when it never stays the same for long enough.
+        OSError: When they cannot be read.
+    """
+    for _ in range(_TRIES):
+        with _held(folder) as same:
+            try:
+                opened = opening()
+            except (FormatError, OSError):
+                if same():
+                    raise
+                continue
+            if same():
+                return opened
+            opened.close()
+    raise FormatError("FORMAT", f"{folder} was replaced {_TRIES} times while it was being opened")
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[Callable[[], bool]]:
+    """Tells whether the name is still that of the directory it is now; that one is held, so that none gets its number."""
+    if os.name == "nt":  # a directory cannot be opened there, nor replaced while files in it are open
+        yield lambda: True
+        return
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        yield lambda: os.path.samestat(os.fstat(fd), os.stat(folder))
+    finally:
+        os.close(fd)
 
 
 def _put(made: Path, target: Path) -> Path | None:

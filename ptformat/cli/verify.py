@@ -64,7 +64,7 @@ def _sound(path: str, values: bool, progress: Progress) -> dict[str, Any]:
     from ..converters.files import kind_of
     from ..verification import verify as check
 
-    if kind_of(path).name != "ptf":
+    if os.path.isdir(path) or kind_of(path).name != "ptf":
         return _read(path, progress)
     progress.total(file_bytes(path))
     found = asdict(check(path, progress=progress.advance))
