@@ -97,7 +97,7 @@ def settled(folder: Path, opening: Callable[[], Opened]) -> Opened:
 
 @contextlib.contextmanager
 def _held(folder: Path) -> Iterator[Callable[[], bool]]:
-    """Tells whether the name is still that of the directory it is now; that one is held, so that none gets its number."""
+    """Tells whether the name is still that of the directory it is now, which is held: no other gets its number."""
     if os.name == "nt":  # a directory cannot be opened there, nor replaced while files in it are open
         yield lambda: True
         return
