@@ -20,7 +20,7 @@ NAMING = {
 WRITES = ("write", "pwrite64", "sendfile", "copy_file_range")
 REMOVES = ("unlink", "unlinkat", "rmdir")
 SYNCS = ("fsync", "fdatasync")
-MOST = 40
+MOST = 30
 TELLING = "writev"  # by which a child says what failed
 # Interrupted for good, a call is tried again for good (PEP 475): three times in a row are enough.
 INTERRUPTED = 3

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -135,6 +135,11 @@ class Stage:
         """The calls of the last run on what lies in the folder."""
         return tracing.touching(tracing.read(self.log), self.folder)
 
+    def unsynced(self, events: Sequence[Event]) -> list[str]:
+        """What of a recorded save might not be on the disk, where it has to be."""
+        target = os.path.realpath(self.folder / "to" / self.save.target)
+        return unsynced(events, target) if self.save.durable and not self.save.readonly else []
+
     def recorded(self) -> tuple[list[Event], list[str]]:
         """The calls of an undisturbed save, as strace counts them, and the paths to restrict it to."""
         self.reset()
@@ -171,23 +176,28 @@ def strike(save: Save, disk: Path, memory: Path, turn: int | None = None, until:
     with staged(save, disk, memory) as stage:
         events, paths = stage.recorded()
         tally.counts["calls"] = len(events)
-        if save.durable and not save.readonly:
-            target = os.path.realpath(stage.folder / "to" / save.target)
-            tally.wrong += [("nothing", line) for line in unsynced(events, target)]
+        tally.wrong += [("undisturbed", line) for line in stage.unsynced(events)]
         chosen = list(faults.every(events))
         if turn is not None:
             chosen = faults.sample(chosen, turn)
-        for done, fault in enumerate(chosen):
+        for fault, ended, verdict, struck in tried(stage, chosen, paths):
+            tally.add(str(fault), ended, verdict)
+            tally.counts["missed"] += not struck
             if time.monotonic() > until:
-                tally.counts["not run"] = len(chosen) - done
                 break
-            stage.reset()
-            ended = stage.run(fault, paths)
-            seen = stage.events()
-            tally.add(str(fault), ended, judged(save, stage.folder, stage.facts, ended, seen))
-            tally.counts["missed"] += not _struck(fault, ended, seen)
+        tally.counts["not run"] = len(chosen) - tally.counts["runs"]
     tally.seconds = time.monotonic() - start
     return tally
+
+
+def tried(stage: Stage, chosen: Iterable[Fault], paths: Sequence[str]) -> Iterator[tuple[Fault, Ended, Verdict, bool]]:
+    """Run a save with each of these faults: how it ended, what is thought of it, and whether it was struck."""
+    for fault in chosen:
+        stage.reset()
+        ended = stage.run(fault, paths)
+        seen = stage.events()
+        verdict = judged(stage.save, stage.folder, stage.facts, ended, seen)
+        yield fault, ended, verdict, _struck(fault, ended, seen)
 
 
 def _struck(fault: Fault, ended: Ended, events: Sequence[Event]) -> bool:
