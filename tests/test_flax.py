@@ -19,7 +19,7 @@ from flax.traverse_util import flatten_dict
 from nets import bert_linen, cnn, minilm
 
 import ptformat
-import ptformat.reader
+import ptformat.backing
 from ptformat.dtypes import BY_NAME
 from ptformat.flax import load, load_file, load_model, save, save_file, save_model
 
@@ -298,6 +298,15 @@ def test_bytes_have_the_same_verbs(tmp_path: Path) -> None:
     (tmp_path / "x.ptf").write_bytes(broken)
     load_model(module, tmp_path / "x.ptf", jnp.ones((1, 2)))
     raised("CHECKSUM", lambda: load_model(module, tmp_path / "x.ptf", jnp.ones((1, 2)), verify=True))
+
+
+def test_a_module_is_loaded_without_a_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = nn.Dense(3, use_bias=False)
+    save_model(module, {"params": {"kernel": jnp.full((2, 3), 7.0)}}, tmp_path / "x.ptf", jnp.ones((1, 2)))
+    monkeypatch.setattr("ptformat.backing.map_file", pytest.fail)
+    loaded = load_model(module, tmp_path / "x.ptf", jnp.ones((1, 2)), mapped=False)
+    os.truncate(tmp_path / "x.ptf", 100)
+    assert loaded["params"]["kernel"].tolist() == [[7.0] * 3] * 2
 
 
 # Modules

@@ -13,7 +13,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import ptformat
-import ptformat.reader
+import ptformat.backing
 from ptformat.torch import load, load_file, save, save_file
 from ptformat.torch.tensors import DTYPES
 
