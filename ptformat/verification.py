@@ -89,31 +89,34 @@ def _verified(reader: Reader, size: int, progress: Callable[[int], None] | None)
 
 
 def _checks(reader: Reader) -> Iterator[tuple[int, Callable[[], None]]]:
-    """(stored bytes, what checks them) of every chunk, and (0, what checks it) of every gap, in the file's order."""
+    """(stored bytes, what checks them) of every chunk, and the gap before it, in the order of the file."""
     index = reader.index
-    held = index.columns["stored"].tolist()
+    held, starts, taken = index.columns["stored"].tolist(), index.chunk_starts.tolist(), index.held.tolist()
     end = FRAME_BYTES
     for k, start in enumerate(index.layout[0]):
-        if start > end:
-            yield 0, partial(_check_gap, reader, end, start, k)
-        first, last = (int(n) for n in index.chunk_starts[k : k + 2])
-        for c in range(first, last):
-            yield held[c], partial(_check_chunk, reader, k, c, c == last - 1)
-        end = start + int(index.held[k])
+        gap = start - end
+        for c in range(starts[k], starts[k + 1]):
+            yield held[c], partial(_check_chunk, reader, k, c, gap)
+            gap = 0
+        if gap:  # before a tensor without elements
+            yield 0, partial(_check_gap, reader, start, gap, k)
+        end = start + taken[k]
 
 
-def _check_gap(reader: Reader, start: int, stop: int, k: int) -> None:
-    if any(reader.raw(start, stop - start)):
-        what = f"bytes {start} to {stop - 1}, before {reader.index.named(k)}, are not all zero"
+def _check_gap(reader: Reader, stop: int, gap: int, k: int) -> None:
+    if any(reader.raw(stop - gap, gap)):
+        what = f"bytes {stop - gap} to {stop - 1}, before {reader.index.named(k)}, are not all zero"
         raise FormatError("NONZERO", what)
 
 
-def _check_chunk(reader: Reader, k: int, c: int, last: bool) -> None:
-    """Decode a chunk of the k-th tensor, raw ones in blocks, and check its elements' bits."""
+def _check_chunk(reader: Reader, k: int, c: int, gap: int) -> None:
+    """Decode a chunk of the k-th tensor, a large raw one in blocks, and check its elements' bits."""
     index = reader.index
+    if gap:
+        _check_gap(reader, int(index.chunk_offsets[c]), gap, k)
     dtype = dtypes.TABLE[index.columns["dtype"][k]]
-    count = math.prod(index.shape(k)) if last else None
-    if index.columns["codec"][c] != RAW:
+    count = math.prod(index.shape(k)) if c + 1 == index.chunk_starts[k + 1] else None
+    if index.columns["codec"][c] != RAW or index.columns["stored"][c] < POOL_BYTES:
         fault = dtypes.fault(reader.chunk(k, c), dtype, count)
     else:
         total, fault = Checksum(), None
