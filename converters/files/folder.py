@@ -111,8 +111,12 @@ def _held(folder: Path) -> Iterator[Callable[[], bool]]:
 def _put(made: Path, target: Path) -> Path | None:
     """Give a directory its name; where the one that had it is now, if one had it."""
     if not target.is_dir():
-        made.rename(target)
-        return None
+        try:
+            made.rename(target)
+            return None
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # else another save was first
+                raise
     if exchange(str(made), str(target)):
         return made
     old = made.with_suffix(".old")

@@ -96,6 +96,17 @@ def test_an_exchange_that_fails(target: Path, monkeypatch: pytest.MonkeyPatch) -
     whole(target, OLD)
 
 
+def test_another_save_that_was_first_is_replaced(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gave its directory the name after this one had looked whether there is one."""
+    shutil.rmtree(target)
+    with monkeypatch.context() as patched, whole_folder(target, lambda _: True) as made:
+        (made / "a").write_bytes(b"new")
+        target.mkdir()
+        (target / "a").write_bytes(b"first")
+        patched.setattr(Path, "is_dir", lambda path: False)
+    whole(target, NEW)
+
+
 def test_a_rename_that_fails_puts_the_old_one_back(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "exchange", lambda *names: False)
     monkeypatch.setattr(Path, "rename", failing(errno.EIO, Path.rename, (2,)))
