@@ -15,6 +15,7 @@ from .pages import Pages
 PathLike = str | os.PathLike[str]
 SMALL_BYTES = 64 * 2**10  # what is smaller is held until there is enough for one call of the system
 HELD_BYTES = 256 * 2**10
+MAX_LINKS = 40  # Linux' own limit
 
 
 class AtomicFile:
@@ -37,10 +38,10 @@ class AtomicFile:
         self.name = os.fspath(path)
         self.position = 0
         self._durable = durable
-        self._target = os.path.realpath(self.name)
         self._open = True
         self._held = bytearray()
-        with _naming(self.name):
+        with naming(self.name):
+            self._target = followed(self.name)
             mode = self._replaced_mode()
             folder, base = os.path.split(self._target)
             self._temporary = os.path.join(folder, f".{base[:40]}.{secrets.token_hex(4)}.tmp")
@@ -86,7 +87,7 @@ class AtomicFile:
 
     def _append(self, view: memoryview) -> None:
         """Write all of it, however short the system's writes are."""
-        with _naming(self.name):
+        with naming(self.name):
             while view:
                 try:
                     written = os.write(self._fd, view)
@@ -103,7 +104,7 @@ class AtomicFile:
         A failed fsync is not retried: the kernel may have dropped the pages (it would then report success).
         """
         try:
-            with _naming(self.name):
+            with naming(self.name):
                 self._flush()
                 self._pages.stop()
                 if self._durable:
@@ -115,7 +116,7 @@ class AtomicFile:
             raise
         self._open = False
         if self._durable:
-            with _naming(self.name):
+            with naming(self.name):
                 _sync_folder(os.path.dirname(self._target))
 
     def abort(self) -> None:
@@ -145,13 +146,47 @@ class AtomicFile:
             self.abort()
 
 
+def followed(path: PathLike) -> str:
+    """Where a name leads over symbolic links, as an absolute path; no file need be there.
+
+    Unlike `os.path.realpath`, which takes what it cannot look at for no link: that link would be replaced.
+
+    Raises:
+        OSError: When a link cannot be read, or the links lead in a circle.
+    """
+    at = os.fspath(path)
+    for _ in range(MAX_LINKS):
+        folder, base = os.path.split(at)
+        folder = os.path.realpath(folder, strict=True)
+        if base in (os.curdir, os.pardir):
+            return os.path.realpath(at, strict=True)
+        at = os.path.join(folder, base)
+        if not base:  # the name ends in a slash, and is that of a directory
+            return at
+        try:
+            at = os.path.join(folder, os.readlink(at))
+        except FileNotFoundError:
+            return at
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # no link
+                return at
+            raise
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
+
+
 @contextlib.contextmanager
-def _naming(path: str) -> Iterator[None]:
-    """Put the caller's file name into an OSError instead of the temporary one."""
+def naming(path: PathLike, *, unless_named: bool = False) -> Iterator[None]:
+    """Put the caller's file name into an OSError, in place of a temporary one.
+
+    Args:
+        path: The name.
+        unless_named: Only into one that names no file.
+    """
     try:
         yield
     except OSError as error:
-        error.filename, error.filename2 = path, None
+        if not unless_named or (error.errno is not None and error.filename is None):
+            error.filename, error.filename2 = os.fspath(path), None
         raise
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +42,14 @@ class Trailer:
         return head + struct.pack("<Q8s", checksum(head), MAGIC)
 
 
-def parse_frame(data: memoryview) -> Trailer:
+class Bytes(Protocol):
+    """The bytes of a whole file, in memory or to be read: what a memoryview has of them."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, part: slice, /) -> memoryview: ...
+
+
+def parse_frame(data: Bytes) -> Trailer:
     """Check preamble and trailer of a whole file.
 
     Raises:
@@ -53,7 +61,7 @@ def parse_frame(data: memoryview) -> Trailer:
         raise FormatError("MAGIC", f"the file begins with {bytes(data[:8]).hex() or 'nothing'}, not {MAGIC.hex()}")
     if size < 2 * FRAME_BYTES:
         raise FormatError("TRUNCATED", f"{size} bytes, a file has at least {2 * FRAME_BYTES}")
-    version = struct.unpack_from("<2H", data, 8)
+    version = struct.unpack("<2H", data[8:12])
     if version[0] != MAJOR:
         raise FormatError("VERSION", f"version {version[0]}.{version[1]}, this reader knows {MAJOR}.x")
     if data[12:FRAME_BYTES] != PREAMBLE[12:]:
@@ -61,7 +69,7 @@ def parse_frame(data: memoryview) -> Trailer:
     return _parse_trailer(data, version)
 
 
-def _parse_trailer(data: memoryview, version: tuple[int, ...]) -> Trailer:
+def _parse_trailer(data: Bytes, version: tuple[int, ...]) -> Trailer:
     size = len(data)
     start = size - FRAME_BYTES
     tail = data[start:]

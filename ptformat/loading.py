@@ -2,45 +2,47 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from . import containers
 from .atomic import PathLike
 from .paths import join_flat, parse
-from .reader import Reader, map_file
+from .reader import Reader, read
 
 
-def open(path: PathLike, *, verify: bool = False) -> Reader:
+def open(path: PathLike, *, verify: bool = False, mapped: bool = True) -> Reader:
     """Open a file: checks the index, reads no tensor.
 
     Args:
         path: The .ptf file.
-        verify: Check the checksums of mapped tensors too, each time one is taken. Compressed ones always are.
+        verify: Check the checksums of raw tensors too, each time one is taken. Compressed ones always are.
+        mapped: Map the file: a raw tensor is a view of it, and read where it is touched. Should another program cut the
+            file, or the disk or network fail, the system then ends the process (SIGBUS). Without, each tensor is read
+            when it is taken, into memory of its own, and those are errors like any other.
 
     Raises:
         FormatError: The first rule the file breaks.
         OSError: When it cannot be read.
     """
-    return Reader(map_file(path), os.fspath(path), verify=verify)
+    return read(path, verify=verify, mapped=mapped)
 
 
-def load_file(path: PathLike, *, verify: bool = False) -> dict[str, Any]:
+def load_file(path: PathLike, *, verify: bool = False, mapped: bool = True) -> dict[str, Any]:
     """A flat dict of path -> NumPy array or value. Arrays are writable; writing never changes the file.
 
     A file saved from a flat mapping, such as a state dict, gives back its keys; any other its dotted paths. Tied
-    tensors are one array object under every name.
+    tensors are one array object under every name. `verify` and `mapped` are those of `open`.
 
     Raises:
         FormatError: The first rule the file breaks.
         OSError: When it cannot be read.
     """
-    return flat(Reader(map_file(path, private=True), os.fspath(path), verify=verify))
+    return flat(read(path, verify=verify, mapped=mapped, private=True))
 
 
-def load_tree(path: PathLike, *, verify: bool = False) -> Any:
+def load_tree(path: PathLike, *, verify: bool = False, mapped: bool = True) -> Any:
     """The tree as it was saved: dicts, lists, tuples, namedtuples (as `Record`), arrays and values."""
-    return tree(Reader(map_file(path, private=True), os.fspath(path), verify=verify))
+    return tree(read(path, verify=verify, mapped=mapped, private=True))
 
 
 def load(data: bytes, *, verify: bool = False) -> dict[str, Any]:

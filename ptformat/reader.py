@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,17 +15,18 @@ import numpy as np
 
 from . import collector, dtypes, index, profile
 from .atomic import PathLike
+from .backing import Buffer, File, aligned, backing
 from .codecs import MODULES, RAW, THREADS, zstd
 from .columns import ALIAS, NODE, TENSOR, VALUE, Index
-from .container import FLAG_ZSTD_INDEX, checksum, parse_frame
+from .container import FLAG_ZSTD_INDEX, Bytes, checksum, parse_frame
 from .dtypes import Array
 from .errors import FormatError
 from .limits import ALIGN, MAX_INDEX_BYTES, MAX_INDEX_RATIO
 from .slices import Ranges, Slice, reserve, runs, touched
 from .tree import Alias, Branch, Entry, Leaf, grow
 
-Buffer = bytes | bytearray | memoryview | mmap.mmap
 SHARED_BYTES = 32 * 2**20
+BLOCK_BYTES = 2**20
 Key = tuple[int, tuple[int, ...] | None]  # of an array: row of the tensor, and the alias' permutation
 _NUMPY = [dtype.numpy for dtype in dtypes.TABLE]
 _WHOLE = np.array([dtype.bits >= 8 for dtype in dtypes.TABLE])  # of each element type, whether it takes whole bytes
@@ -35,8 +35,9 @@ _WHOLE = np.array([dtype.bits >= 8 for dtype in dtypes.TABLE])  # of each elemen
 class Reader(Mapping[str, Any]):
     """An open .ptf file: a mapping from dotted path to array or value.
 
-    Opening reads and checks the index alone. A raw tensor is a view of the map (pages are read when touched), a
-    compressed one is decoded, with its checksums, when asked for. All paths of a tied tensor give one array.
+    Opening reads and checks the index alone. A raw tensor is a view of the map (pages are read when touched) or, of a
+    file that is not mapped, read when asked for; a compressed one is then decoded, with its checksums. All paths of a
+    tied tensor give one array.
 
     Arrays from `open` are read-only, those from `load_*` are private and writable. They outlive the reader.
 
@@ -47,13 +48,13 @@ class Reader(Mapping[str, Any]):
 
     def __init__(self, buffer: Buffer, name: str = "bytes", *, verify: bool = False, _copied: bool = False) -> None:
         self.name = name
-        self._buffer: memoryview | None = memoryview(buffer)
+        self._buffer: memoryview | File | None = buffer if isinstance(buffer, File) else memoryview(buffer)
         self._verify = verify
         self._arrays: dict[Key, weakref.ref[Array]] = {}
         self.index = _read_index(self._buffer)
-        # What mapped tensors are views of.
+        # What raw tensors are views of, or read from.
         views = self._copied(self._buffer) if _copied else self._buffer
-        self._map: memoryview | None = views
+        self._views: memoryview | File | None = views
         self._writable = not views.readonly
 
     @property
@@ -145,7 +146,7 @@ class Reader(Mapping[str, Any]):
             wanted = touched(starts, length, dtype.bits // 8, self.index.chunk) + first
         else:
             wanted = np.zeros(0, np.int64)
-        if not self.index.coded[k]:
+        if not self.index.coded[k] and not isinstance(self._views, File):
             for c in wanted if self._verify else ():
                 self.stored(k, int(c))
             return dtypes.unpack(self._viewed(k), dtype, shape)
@@ -173,8 +174,10 @@ class Reader(Mapping[str, Any]):
 
     def close(self) -> None:
         """Let go of the file. Arrays taken from it stay valid: the map goes with the last of them."""
+        if isinstance(self._buffer, File):
+            self._buffer.close()
         self._buffer = None
-        self._map = None
+        self._views = None
 
     def __repr__(self) -> str:
         return f"Reader({self.name!r}, {len(self)} leaves)"
@@ -252,30 +255,45 @@ class Reader(Mapping[str, Any]):
             into = aligned(int(self.index.nbytes[k]))
             self._decode(k, into)
             return into
-        if self._verify:
-            for c in range(int(self.index.chunk_starts[k]), int(self.index.chunk_starts[k + 1])):
-                self.stored(k, c)
-        return self._viewed(k)
+        held = self._viewed(k)
+        if self._verify:  # what is given away, not what may have become of the file since
+            first, last = (int(n) for n in self.index.chunk_starts[k : k + 2])
+            for c in range(first, last):
+                start = (c - first) * self.index.chunk
+                self.compare(k, c, checksum(held.data[start : start + int(self.index.chunk_sizes[c])]))
+        return held
 
     def raw(self, start: int, size: int) -> memoryview:
         """Bytes of the file."""
         return self._open(self._buffer)[start : start + size]
 
+    def blocks(self, start: int, stop: int) -> Iterator[memoryview]:
+        """Bytes of the file in blocks that fit the cache of a core, each valid until the next is taken."""
+        held = self._open(self._buffer)
+        if not isinstance(held, File) or stop - start <= BLOCK_BYTES:
+            yield from (held[at : min(at + BLOCK_BYTES, stop)] for at in range(start, stop, BLOCK_BYTES))
+            return
+        room = aligned(BLOCK_BYTES).data
+        for at in range(start, stop, BLOCK_BYTES):
+            block = room[: stop - at]
+            held.fill(block, at)
+            yield block
+
     def _viewed(self, k: int) -> Array:
         """The k-th tensor's bytes, of which all chunks are raw."""
         start = self.index.layout[0][k]
-        return np.frombuffer(self._open(self._map)[start : start + int(self.index.nbytes[k])], np.uint8)
+        return np.frombuffer(self._open(self._views)[start : start + int(self.index.nbytes[k])], np.uint8)
 
-    def _open(self, held: memoryview | None) -> memoryview:
+    def _open(self, held: memoryview | File | None) -> memoryview | File:
         if held is None:
             raise ValueError(f"{self.name} is closed")
         return held
 
-    def _copied(self, buffer: memoryview) -> memoryview:
+    def _copied(self, buffer: Bytes) -> memoryview:
         """A private copy of the raw tensors, each at its place; between them are pages that nobody touches."""
         made = aligned(len(buffer))
         if not self.index.coded.any():
-            made[:] = np.frombuffer(buffer, np.uint8)
+            made[:] = np.frombuffer(buffer[:], np.uint8)
         else:
             for k in np.flatnonzero(~self.index.coded).tolist():
                 place = slice(self.index.layout[0][k], self.index.layout[0][k] + int(self.index.nbytes[k]))
@@ -311,7 +329,7 @@ class Reader(Mapping[str, Any]):
 
     def _map_ahead(self, rows: list[int]) -> dict[int, Array]:
         """Row -> array of the tensors among these rows that are views of the map, all made at once."""
-        if self._verify:
+        if self._verify or isinstance(self._views, File):
             return {}
         index = self.index
         asked = np.array([row for row in rows if self._held((row, None)) is None] if self._arrays else rows, np.intp)
@@ -322,7 +340,8 @@ class Reader(Mapping[str, Any]):
             return {}
         tensors, ordinals = tensors[raw], ordinals[raw]
         codes = index.columns["dtype"][ordinals].tolist()
-        whole, shapes, starts = self._open(self._map), index.shapes, index.layout[0]
+        shapes, starts = index.shapes, index.layout[0]
+        whole: Any = self._open(self._views)  # in memory
         mapped: dict[int, Array] = {}
         for row, k, code in zip(tensors.tolist(), ordinals.tolist(), codes, strict=True):
             mapped[row] = array = np.ndarray(shapes[k], _NUMPY[code], whole, starts[k])
@@ -331,15 +350,18 @@ class Reader(Mapping[str, Any]):
 
     def stored(self, k: int, c: int) -> memoryview:
         """Stored bytes of chunk `c` of the k-th tensor, against its checksum. CHECKSUM when they differ."""
-        start = int(self.index.chunk_offsets[c])
-        data = self.raw(start, int(self.index.columns["stored"][c]))
-        held, computed = int(self.index.columns["sum"][c]), checksum(data)
+        data = self.raw(int(self.index.chunk_offsets[c]), int(self.index.columns["stored"][c]))
+        self.compare(k, c, checksum(data))
+        return data
+
+    def compare(self, k: int, c: int, computed: int) -> None:
+        """CHECKSUM when this is not the checksum of the stored bytes of chunk `c`, one of the k-th tensor's."""
+        held = int(self.index.columns["sum"][c])
         if held != computed:
             chunk = c - int(self.index.chunk_starts[k])
-            where = f"{self.index.named(k)}, chunk {chunk} at byte {start}"
+            where = f"{self.index.named(k)}, chunk {chunk} at byte {int(self.index.chunk_offsets[c])}"
             path = self.index.paths[self.index.tensor_rows[k]]
             raise FormatError("CHECKSUM", f"{where}: xxh3 {held:016x} stored, {computed:016x} computed", path=path)
-        return data
 
     def _decode_chunk(self, k: int, c: int, into: memoryview) -> None:
         data = self.stored(k, c)
@@ -353,20 +375,20 @@ class Reader(Mapping[str, Any]):
 
     def chunks(self, k: int) -> Iterator[memoryview]:
         """Decoded bytes of the k-th tensor, chunk by chunk, each against its checksum."""
-        for c in range(int(self.index.chunk_starts[k]), int(self.index.chunk_starts[k + 1])):
-            if self.index.columns["codec"][c] == RAW:
-                yield self.stored(k, c)
-            else:
-                part = aligned(int(self.index.chunk_sizes[c])).data
-                self._decode_chunk(k, c, part)
-                yield part
+        return (self.chunk(k, c) for c in range(int(self.index.chunk_starts[k]), int(self.index.chunk_starts[k + 1])))
+
+    def chunk(self, k: int, c: int) -> memoryview:
+        """Decoded bytes of chunk `c`, which is one of the k-th tensor, against its checksum."""
+        if self.index.columns["codec"][c] == RAW:
+            return self.stored(k, c)
+        part = aligned(int(self.index.chunk_sizes[c])).data
+        self._decode_chunk(k, c, part)
+        return part
 
 
-def aligned(nbytes: int) -> Array:
-    """A new uint8 array at a multiple of 64: JAX on CPU takes such memory without a copy."""
-    whole = np.empty(nbytes + ALIGN, np.uint8)
-    start = -whole.ctypes.data % ALIGN
-    return whole[start : start + nbytes]
+def read(path: PathLike, *, verify: bool, mapped: bool, private: bool = False) -> Reader:
+    """Open a file; see `loading.open`. Arrays are writable if `private`, which never changes the file."""
+    return Reader(backing(path, mapped=mapped, private=private), os.fspath(path), verify=verify)
 
 
 def _room(sizes: list[int]) -> Iterator[Array]:
@@ -387,7 +409,7 @@ def _room(sizes: list[int]) -> Iterator[Array]:
         at += -(-size // ALIGN) * ALIGN
 
 
-def _read_index(buffer: memoryview) -> Index:
+def _read_index(buffer: Bytes) -> Index:
     trailer = parse_frame(buffer)
     compressed = bool(trailer.flags & FLAG_ZSTD_INDEX)
     if (larger := max(trailer.index_stored, trailer.index_decoded)) > MAX_INDEX_BYTES:
@@ -410,15 +432,3 @@ def _read_index(buffer: memoryview) -> Index:
             raise FormatError(error.code, f"index: {error.message}") from None
         data = memoryview(into)
     return index.decode(bytes(data), trailer.index_offset)
-
-
-def map_file(path: PathLike, *, private: bool = False) -> mmap.mmap | bytes:
-    """The whole file as a map: read-only, or a private writable one whose changes never reach the file.
-
-    Raises:
-        OSError: As `open` raises it; IsADirectoryError for a directory.
-    """
-    with open(path, "rb", buffering=0) as file:
-        if os.fstat(file.fileno()).st_size == 0:
-            return b""
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY if private else mmap.ACCESS_READ)

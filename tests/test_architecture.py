@@ -16,7 +16,7 @@ errors limits
 dtypes paths profile
 bands tree container codecs collector
 columns structure index
-pages atomic containers slices
+pages atomic containers slices backing
 writer reader
 loading saving
 verification

@@ -195,6 +195,49 @@ def test_a_symbolic_link_stays_a_link(tmp_path):
         whole(target, NEW)
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_link_that_cannot_be_read_is_not_replaced(number, path, monkeypatch):
+    """x.ptf is behind two links; what is not known to be no link is not taken for the file."""
+    links = {"one.ptf": "two.ptf", "two.ptf": "x.ptf"}
+    for link, to in links.items():
+        (path.parent / link).symlink_to(to)
+    monkeypatch.setattr(os, "readlink", failing(number, errno.EIO, os.readlink))
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        ptformat.save_file(TREE, path.parent / "one.ptf")
+    monkeypatch.undo()
+    assert caught.value.filename == str(path.parent / "one.ptf")
+    assert {link: os.readlink(path.parent / link) for link in links} == links
+    assert path.read_bytes() == OLD
+    assert len(list(path.parent.iterdir())) == 3
+
+
+def test_links_in_a_circle(tmp_path):
+    for link, to in (("a.ptf", "b.ptf"), ("b.ptf", "a.ptf")):
+        (tmp_path / link).symlink_to(to)
+    with pytest.raises(OSError, match="Too many levels of symbolic links") as caught:
+        ptformat.save_file(TREE, tmp_path / "a.ptf")
+    assert caught.value.filename == str(tmp_path / "a.ptf")
+    assert sorted(os.listdir(tmp_path)) == ["a.ptf", "b.ptf"]
+
+
+def test_a_name_is_that_of_the_folder_in_which_the_save_began(tmp_path, monkeypatch):
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with ptformat.Writer("x.ptf") as out:
+        monkeypatch.chdir(tmp_path / "other")
+        out.tensor("a", TREE["a"])
+    assert sorted(os.listdir(tmp_path)) == ["other", "x.ptf"]
+    assert os.listdir(tmp_path / "other") == []
+
+
+@pytest.mark.parametrize("name", ["x.ptf/", "new.ptf/"])
+def test_a_file_is_not_written_under_the_name_of_a_directory(name, path):
+    with pytest.raises(OSError, match=r"No such file or directory|Not a directory") as caught:
+        ptformat.save_file(TREE, f"{path.parent}/{name}")
+    assert caught.value.filename == f"{path.parent}/{name}"
+    whole(path, OLD)
+
+
 def test_a_directory_as_target(tmp_path):
     with pytest.raises(IsADirectoryError) as caught:
         ptformat.save_file(TREE, tmp_path)

@@ -306,7 +306,7 @@ def test_a_target_that_is_the_source(
     args[1] = str(deck_ptf(tmp_path / f"deck{suffix}"))
     args[2] = str(make(tmp_path, suffix))
     before = snapshot(tmp_path)
-    monkeypatch.setattr("ptformat.loading.map_file", pytest.fail)  # refused before anything is read
+    monkeypatch.setattr("ptformat.backing.map_file", pytest.fail)  # refused before anything is read
     result = run(*args)
     assert (result.exit_code, result.stdout) == (2, "")
     verb = args[0]

@@ -19,7 +19,7 @@ from flax.traverse_util import flatten_dict
 from nets import bert_linen, cnn, minilm
 
 import ptformat
-import ptformat.reader
+import ptformat.backing
 from ptformat.dtypes import BY_NAME
 from ptformat.flax import load, load_file, load_model, save, save_file, save_model
 
@@ -74,13 +74,13 @@ def test_bits_of_every_dtype(name: str, codec: str, tmp_path: Path) -> None:
 def test_arrays_lie_in_the_private_map(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_file({"params": {"a": random_bits(name, (5, 7)), "b": random_bits(name, (3,))}}, tmp_path / "x.ptf")
     maps = []
-    original = ptformat.reader.map_file
+    original = ptformat.backing.map_file
 
     def spy(*args: Any, **kwargs: Any) -> Any:
         maps.append(original(*args, **kwargs))
         return maps[-1]
 
-    monkeypatch.setattr("ptformat.flax.map_file", spy)
+    monkeypatch.setattr("ptformat.backing.map_file", spy)
     loaded = load_file(tmp_path / "x.ptf")["params"]
     start = np.frombuffer(maps[0], np.uint8).ctypes.data
     second = 64 + -(-35 * BY_NAME[name].numpy.itemsize // 64) * 64
@@ -298,6 +298,15 @@ def test_bytes_have_the_same_verbs(tmp_path: Path) -> None:
     (tmp_path / "x.ptf").write_bytes(broken)
     load_model(module, tmp_path / "x.ptf", jnp.ones((1, 2)))
     raised("CHECKSUM", lambda: load_model(module, tmp_path / "x.ptf", jnp.ones((1, 2)), verify=True))
+
+
+def test_a_module_is_loaded_without_a_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = nn.Dense(3, use_bias=False)
+    save_model(module, {"params": {"kernel": jnp.full((2, 3), 7.0)}}, tmp_path / "x.ptf", jnp.ones((1, 2)))
+    monkeypatch.setattr("ptformat.backing.map_file", pytest.fail)
+    loaded = load_model(module, tmp_path / "x.ptf", jnp.ones((1, 2)), mapped=False)
+    os.truncate(tmp_path / "x.ptf", 100)
+    assert loaded["params"]["kernel"].tolist() == [[7.0] * 3] * 2
 
 
 # Modules

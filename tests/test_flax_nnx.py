@@ -17,7 +17,7 @@ from flax import nnx
 from jax.sharding import PartitionSpec
 
 import ptformat
-import ptformat.reader
+import ptformat.backing
 from ptformat.flax import load, load_file, load_model, save, save_file, save_model
 from ptformat.flax.placing import described_entries
 from ptformat.flax.states import VARIABLES
@@ -266,14 +266,13 @@ def test_arrays_lie_in_the_private_map(tmp_path: Path, monkeypatch: pytest.Monke
     save_model(module, tmp_path / "m.ptf")
     before = (tmp_path / "m.ptf").read_bytes()
     maps = []
-    original = ptformat.reader.map_file
+    original = ptformat.backing.map_file
 
     def spy(*args: Any, **kwargs: Any) -> Any:
         maps.append(original(*args, **kwargs))
         return maps[-1]
 
-    monkeypatch.setattr("ptformat.flax.map_file", spy)
-    monkeypatch.setattr("ptformat.flax.placing.map_file", spy)
+    monkeypatch.setattr("ptformat.backing.map_file", spy)
     kernels = [
         load_file(tmp_path / "m.ptf")["layers"][0]["kernel"],
         load_model(module, tmp_path / "m.ptf").layers[0].kernel,
@@ -285,6 +284,15 @@ def test_arrays_lie_in_the_private_map(tmp_path: Path, monkeypatch: pytest.Monke
     double = jax.jit(lambda w: w * 2, donate_argnums=0)
     double(module.layers[0].kernel.get_raw_value())
     assert (tmp_path / "m.ptf").read_bytes() == before
+
+
+def test_a_module_is_loaded_without_a_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, fresh = sequential(), sequential(1)
+    save_model(module, tmp_path / "m.ptf")
+    monkeypatch.setattr("ptformat.backing.map_file", pytest.fail)
+    load_model(fresh, tmp_path / "m.ptf", mapped=False)
+    os.truncate(tmp_path / "m.ptf", 100)
+    assert snapshot(fresh) == snapshot(module)
 
 
 # Modules

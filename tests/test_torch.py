@@ -13,7 +13,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import ptformat
-import ptformat.reader
+import ptformat.backing
 from ptformat.torch import load, load_file, save, save_file
 from ptformat.torch.tensors import DTYPES
 
@@ -173,13 +173,13 @@ def test_tensors_lie_in_the_private_map(name: str, tmp_path: Path, monkeypatch: 
     save_file({"a": random_bits(name, (5, 7)), "b": random_bits(name, (2,))}, tmp_path / "x.ptf")
     before = (tmp_path / "x.ptf").read_bytes()
     maps = []
-    original = ptformat.reader.map_file
+    original = ptformat.backing.map_file
 
     def spy(*args: Any, **kwargs: Any) -> Any:
         maps.append(original(*args, **kwargs))
         return maps[-1]
 
-    monkeypatch.setattr("ptformat.torch.map_file", spy)
+    monkeypatch.setattr("ptformat.backing.map_file", spy)
     loaded = load_file(tmp_path / "x.ptf")
     start = np.frombuffer(maps[0], np.uint8).ctypes.data
     assert loaded["a"].data_ptr() == start + 64

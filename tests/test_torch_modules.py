@@ -1,5 +1,6 @@
 """ptformat.torch: save_model and load_model."""
 
+import os
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 import ptformat
-import ptformat.reader
+import ptformat.backing
 from ptformat.torch import load_file, load_model, save_file, save_model
 from ptformat.torch.kinds import KINDS
 from ptformat.torch.modules import entries as described
@@ -661,13 +662,13 @@ def test_assigned_parameters_lie_in_the_map(tmp_path: Path, monkeypatch: pytest.
     path = saved(nn.Linear(4, 3, dtype=torch.bfloat16), tmp_path)
     before = path.read_bytes()
     maps = []
-    original = ptformat.reader.map_file
+    original = ptformat.backing.map_file
 
     def spy(*args: Any, **kwargs: Any) -> Any:
         maps.append(original(*args, **kwargs))
         return maps[-1]
 
-    monkeypatch.setattr("ptformat.torch.loading.map_file", spy)
+    monkeypatch.setattr("ptformat.backing.map_file", spy)
     module = nn.Linear(4, 3, device="meta")
     load_model(module, path, assign=True)
     start = np.frombuffer(maps[0], np.uint8).ctypes.data
@@ -677,6 +678,19 @@ def test_assigned_parameters_lie_in_the_map(tmp_path: Path, monkeypatch: pytest.
     with torch.no_grad():
         module.weight.zero_()
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("assign", [False, True])
+def test_a_module_is_loaded_without_a_map(assign: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = nn.Linear(4, 3)
+    path = saved(module, tmp_path)
+    monkeypatch.setattr("ptformat.backing.map_file", pytest.fail)
+    fresh = nn.Linear(4, 3)
+    load_model(fresh, path, assign=assign, mapped=False, verify=True)
+    os.truncate(path, 100)
+    assert all(fresh.state_dict()[name].equal(tensor) for name, tensor in module.state_dict().items())
+    with torch.no_grad():
+        fresh.weight.zero_()
 
 
 def test_trainable_flags_come_from_the_file(tmp_path: Path) -> None:

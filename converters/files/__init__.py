@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ptformat.atomic import PathLike
+from ptformat.atomic import PathLike, naming
 from ptformat.errors import FormatError
 from ptformat.tree import Alias
 
 from ..content import Content, Saving, Source, straight
 from . import flax_msgpack, huggingface, npz, orbax, orbax_write, ptf, safetensors, sharded, torch_write, torch_zip
+from .folder import settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ KINDS: tuple[Kind, ...] = (
         safetensors.write,
         ties=True,
     ),
-    Kind("sharded", (), sharded.recognises, sharded.ShardedSource),
+    Kind("sharded", (), sharded.recognises, sharded.opened),
     Kind(
         "huggingface",
         ("/",),
@@ -100,17 +101,31 @@ def open_source(path: PathLike) -> Source:
         FormatError: FORMAT when it is none of the supported kinds, or what its own kind refuses.
         OSError: When it cannot be read.
     """
+    with naming(path, unless_named=True):
+        if os.path.isdir(path):
+            return settled(Path(path), lambda: kind_of(path).open(path))
+        return kind_of(path).open(path)
+
+
+def kind_of(path: PathLike) -> Kind:
+    """The kind of a file, by what it holds.
+
+    Raises:
+        FormatError: FORMAT when it is none of the supported kinds.
+        OSError: When it cannot be read.
+    """
     head = b""
-    if not (folder := os.path.isdir(path)):
-        with open(path, "rb") as file:
-            head = file.read(16)
-        if not head:
-            raise FormatError("FORMAT", "the file is empty")
-    for kind in KINDS:
-        if kind.recognises(Path(path), head):
-            return kind.open(path)
-    if folder:
-        open(path, "rb").close()  # raises what the system says of a directory
+    with naming(path, unless_named=True):
+        if not (folder := os.path.isdir(path)):
+            with open(path, "rb") as file:
+                head = file.read(16)
+            if not head:
+                raise FormatError("FORMAT", "the file is empty")
+        for kind in KINDS:
+            if kind.recognises(Path(path), head):
+                return kind
+        if folder:
+            open(path, "rb").close()  # raises what the system says of a directory
     names = ", ".join(kind.name for kind in KINDS)
     raise FormatError("FORMAT", f"the file begins with {head[:8].hex()}: none of {names}")
 

@@ -19,13 +19,13 @@ import numpy as np
 
 from ptformat import dtypes, paths, profile
 from ptformat.atomic import AtomicFile, PathLike
+from ptformat.backing import map_file
 from ptformat.columns import Header
 from ptformat.containers import build, placed
 from ptformat.dtypes import BY_NAME, Array
 from ptformat.errors import FormatError
 from ptformat.limits import MAX_PATH_DEPTH
 from ptformat.paths import Segments
-from ptformat.reader import map_file
 from ptformat.tree import Alias, Entry, Node, TensorInfo, Value
 
 from ..content import Content, Pieces, Saving, check_shape, untied

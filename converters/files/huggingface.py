@@ -6,20 +6,20 @@ them and is no weights is copied along.
 
 from __future__ import annotations
 
+import errno
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ptformat import paths
-from ptformat.atomic import PathLike
+from ptformat.atomic import AtomicFile, PathLike, naming
 from ptformat.dtypes import Array
 from ptformat.errors import FormatError
 
 from ..content import Content, Pieces, Saving
 from . import sharded
-from .folder import whole_folder
+from .folder import walk, whole_folder
 from .safetensors import Holding, holding, name_of
 from .sharded import inside, is_ours
 
@@ -31,6 +31,7 @@ _SUFFIXES = (
     *(".onnx", ".onnx_data", ".pb", ".tflite", ".gguf", ".ggml", ".mlmodel", ".nemo"),
     *(".pkl", ".pickle", ".zip", ".tar", ".gz"),
 )
+_PIECE = 2**20
 # Names of the output side: transformers ties these to the input side's tensor, which must be the one that is kept.
 _OUTPUT = {
     *("lm_head", "head", "heads", "cls", "predictions", "decoder", "output", "output_projection", "proj_out"),
@@ -40,7 +41,13 @@ _OUTPUT = {
 
 def recognises(path: Path, head: bytes) -> bool:
     """Whether a path is a directory that holds weights under one of those names."""
-    return not head and path.is_dir() and any(os.path.lexists(path / name) for name in WEIGHTS)
+    return not head and path.is_dir() and _weights(path) is not None
+
+
+def _weights(folder: Path) -> Path | None:
+    """The file of weights in a directory, by its names: one that cannot be looked at is there all the same."""
+    names = os.listdir(folder)
+    return next((folder / name for name in WEIGHTS if name in names), None)
 
 
 class HuggingFaceSource:
@@ -54,7 +61,9 @@ class HuggingFaceSource:
 
         self.name = os.fspath(path)
         folder = Path(path)
-        file = next(folder / name for name in WEIGHTS if os.path.lexists(folder / name))
+        file = _weights(folder)
+        if file is None:  # since it was recognised
+            raise FileNotFoundError(errno.ENOENT, "the weights are gone", self.name)
         self._weights = open_source(inside(folder, file))
         self.entries = self._weights.entries
         self.header = self._weights.header
@@ -87,7 +96,14 @@ def write(content: Content, path: PathLike, saving: Saving) -> None:
         sharded.write(held, content, made, saving.max_shard_bytes)
         for name in beside:
             (made / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(Path(saving.origin or "") / name, made / name)
+            _copy(Path(saving.origin or "") / name, made / name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """As `shutil.copyfile`, whose errors do not tell which of the two failed."""
+    with AtomicFile(target, durable=False) as out, naming(source, unless_named=True), open(source, "rb") as file:
+        while data := file.read(_PIECE):
+            out.write(data)
 
 
 def for_transformers(held: Holding) -> Holding:
@@ -122,7 +138,7 @@ def companions(folder: Path) -> list[Path]:
     if not recognises(folder, b""):
         return []
     found = []
-    for at, folders, files in os.walk(folder):
+    for at, folders, files in walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             file = Path(at, name)
@@ -138,7 +154,7 @@ def _check_replaced(target: Path, beside: set[str], origin: str | None) -> None:
         return
     if origin is not None and Path(os.path.realpath(origin)).is_relative_to(os.path.realpath(target)):
         raise FormatError("FORMAT", f"{target} holds the source; give the result another name")
-    for at, folders, files in os.walk(target):
+    for at, folders, files in walk(target):
         for name in sorted([*files, *(name for name in folders if Path(at, name).is_symlink())]):
             shown = str(Path(at, name).relative_to(target))
             if shown not in beside and not is_ours(shown):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ptformat import dtypes
-from ptformat.atomic import PathLike
+from ptformat.atomic import PathLike, naming
 from ptformat.containers import build
 from ptformat.errors import FormatError
 from ptformat.tree import Alias, Entry, TensorInfo, Value
@@ -22,6 +25,7 @@ from .folder import whole_folder
 from .orbax import ITEMS, ONE_AT_A_TIME, STRINGS, TREE, VALUES, spec_of, tensorstore
 
 CHUNK_BYTES = 16 * 2**20  # of a zarr chunk that is written
+_OS_ERROR = re.compile(r"\bos_error_code='(\d+)'")
 _HANDLER = "orbax.checkpoint._src.handlers.standard_checkpoint_handler.StandardCheckpointHandler"
 
 
@@ -38,7 +42,7 @@ def write(content: Content, path: PathLike, saving: Saving) -> None:
     ts = tensorstore()
     tensors = {info.path: (info, entry) for info, entry in untied(content.entries)}
     rows, texts, arrays = _rows(ts, content, {path: info for path, (info, _) in tensors.items()})
-    with whole_folder(path, _replaceable, durable=saving.durable) as made:
+    with whole_folder(path, _replaceable, durable=saving.durable) as made, _system_errors(made):
         context = ts.Context({**ONE_AT_A_TIME, "file_io_sync": False})  # all is put on disk at the end
         for name, leaf in arrays.items():
             if isinstance(leaf, Value):
@@ -50,11 +54,26 @@ def write(content: Content, path: PathLike, saving: Saving) -> None:
         said: dict[str, Any] = {"tree_metadata": rows, "use_ocdbt": True, "use_zarr3": False}
         said |= {"store_array_data_equal_to_fill_value": True, "custom_metadata": None}
         if texts:
-            (made / STRINGS).write_text(json.dumps(texts), "utf-8")
-        (made / TREE).write_text(json.dumps(said), "utf-8")
-        (made / ITEMS).write_text(
-            json.dumps({"item_handlers": _HANDLER, "metrics": {}, "custom_metadata": {}}), "utf-8"
-        )
+            _put(made / STRINGS, texts)
+        _put(made / TREE, said)
+        _put(made / ITEMS, {"item_handlers": _HANDLER, "metrics": {}, "custom_metadata": {}})
+
+
+def _put(path: Path, said: Any) -> None:
+    with naming(path):
+        path.write_text(json.dumps(said), "utf-8")
+
+
+@contextlib.contextmanager
+def _system_errors(folder: Path) -> Iterator[None]:
+    """What the system refused tensorstore, a full disk, as the OSError that it is."""
+    try:
+        yield
+    except (ValueError, OSError, KeyError, NotImplementedError) as error:
+        if found := _OS_ERROR.search(str(error)):
+            number = int(found[1])
+            raise OSError(number, os.strerror(number), str(folder)) from error
+        raise
 
 
 def _replaceable(folder: Path) -> bool:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ptformat.atomic import PathLike
+from ptformat.backing import map_file
 from ptformat.codecs import RAW
 from ptformat.container import MAGIC
 from ptformat.dtypes import Array, named, unpack
-from ptformat.reader import Reader, map_file
+from ptformat.reader import Reader
 from ptformat.tree import TensorInfo
 from ptformat.writer import Writer
 

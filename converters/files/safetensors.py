@@ -20,10 +20,10 @@ import numpy as np
 
 from ptformat import dtypes, paths
 from ptformat.atomic import AtomicFile, PathLike
+from ptformat.backing import map_file
 from ptformat.columns import Header
 from ptformat.dtypes import Array
 from ptformat.errors import FormatError
-from ptformat.reader import map_file
 from ptformat.tree import Alias, Entry, Node, TensorInfo, Value
 
 from ..content import Content, Pieces, Saving, check_shape, straight, untied

@@ -21,6 +21,7 @@ from ptformat.tree import Alias, Entry, Node
 
 from ..content import Content, Pieces, Source
 from . import safetensors
+from .folder import settled
 from .safetensors import Holding, name_of, root_of
 
 INDEX = "model.safetensors.index.json"
@@ -54,6 +55,11 @@ def inside(folder: Path, path: Path) -> Path:
     if not real.is_file():
         raise FormatError("FORMAT", f"{str(shown)!r} in {folder} is no regular file")
     return path
+
+
+def opened(path: PathLike) -> Source:
+    """The shards behind an index."""
+    return settled(Path(path).parent, lambda: ShardedSource(path))
 
 
 class ShardedSource:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ptformat.backing import aligned
 from ptformat.dtypes import Array
-from ptformat.reader import aligned
 
 IN_MEMORY_BYTES = 16 * 2**20
 

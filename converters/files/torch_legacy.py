@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ptformat.atomic import PathLike
+from ptformat.backing import map_file
 from ptformat.dtypes import BY_NAME, Array
 from ptformat.errors import FormatError
-from ptformat.reader import map_file
 
 from .pickles import Machine
 from .torch_objects import Storage, StorageType, View, find, key_is_plain, whole

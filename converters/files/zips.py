@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from ptformat.atomic import AtomicFile, PathLike
+from ptformat.backing import map_file
 from ptformat.dtypes import Array
 from ptformat.errors import FormatError
 from ptformat.limits import ALIGN, MAX_ENTRIES
-from ptformat.reader import map_file
 
 from .spool import gather
 

@@ -61,24 +61,27 @@ def _sound(path: str, values: bool, progress: Progress) -> dict[str, Any]:
     """What a sound file holds; a `FormatError` where it is not."""
     from dataclasses import asdict
 
-    from ..converters.files import open_source
+    from ..converters.files import kind_of
     from ..verification import verify as check
 
-    source = open_source(path)
-    try:
-        if source.kind != "ptf":
-            return _read(path, source, progress)
-        progress.total(file_bytes(path))
-        found = asdict(check(path, progress=progress.advance))
-        if values:
-            found["warnings"] = _read(path, source, Progress("", quiet=True))["warnings"]
-        return found
-    finally:
-        source.close()
+    if os.path.isdir(path) or kind_of(path).name != "ptf":
+        return _read(path, progress)
+    progress.total(file_bytes(path))
+    found = asdict(check(path, progress=progress.advance))
+    if values:
+        found["warnings"] = _read(path, Progress("", quiet=True))["warnings"]
+    return found
 
 
-def _read(path: str, source: Source, progress: Progress) -> dict[str, Any]:
+def _read(path: str, progress: Progress) -> dict[str, Any]:
     """Every byte of every tensor, and what is odd about the numbers."""
+    from ..converters.ends import opened
+
+    with opened(path) as source:
+        return _told(path, source, progress)
+
+
+def _told(path: str, source: Source, progress: Progress) -> dict[str, Any]:
     from ..converters.statistics import statistics
     from ..tree import Alias, TensorInfo
 

@@ -11,7 +11,6 @@ load_model(model, "model.ptf")
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any, Unpack, overload
 
@@ -27,7 +26,7 @@ from flax import linen as nn
 from flax import nnx
 
 from ..atomic import PathLike
-from ..reader import Reader, map_file
+from ..reader import Reader, read
 from ..saving import Options, put, to_bytes
 from ..writer import Writer
 from . import arrays, modules, placing
@@ -76,7 +75,15 @@ def save(variables: Any, **options: Unpack[Options]) -> bytes:
     return to_bytes(found, **options)
 
 
-def load_file(path: PathLike, *, boxes: bool = False, verify: bool = False, like: Any = None, types: Types = ()) -> Any:
+def load_file(
+    path: PathLike,
+    *,
+    boxes: bool = False,
+    verify: bool = False,
+    mapped: bool = True,
+    like: Any = None,
+    types: Types = (),
+) -> Any:
     """What was saved, with jax arrays on the default device.
 
     On CPU raw arrays lie in a private map of the file, without a copy. Tied arrays, and Variables, are one object.
@@ -86,7 +93,8 @@ def load_file(path: PathLike, *, boxes: bool = False, verify: bool = False, like
     Args:
         path: The .ptf file.
         boxes: Put `nn.Partitioned` and `nn.LogicallyPartitioned` boxes on again, with their names; no others can be.
-        verify: Check the checksums of mapped arrays too.
+        verify: Check the checksums of raw arrays too.
+        mapped: Map the file rather than read it: see `ptformat.open`.
         like: A pytree, such as a TrainState or optax state: give back its types, by `restore`. Without it namedtuples
             are `ptformat.Record`, dataclasses dicts.
         types: Your own classes of Variables. One that is not among them becomes the nearest class of `flax.nnx`.
@@ -96,8 +104,7 @@ def load_file(path: PathLike, *, boxes: bool = False, verify: bool = False, like
             x64 is not enabled; MISMATCH as `restore`.
         OSError: When it cannot be read.
     """
-    reader = Reader(map_file(path, private=True), os.fspath(path), verify=verify)
-    return _tree(reader, boxes, like, types)
+    return _tree(read(path, verify=verify, mapped=mapped, private=True), boxes, like, types)
 
 
 def load(data: bytes, *, boxes: bool = False, verify: bool = False, like: Any = None, types: Types = ()) -> Any:
@@ -154,12 +161,22 @@ def save_model(module: Any, *args: Any, **options: Any) -> None:
 
 
 @overload
-def load_model(module: nn.Module, path: PathLike, *inputs: Any, verify: bool = False, **init_kwargs: Any) -> Any: ...
+def load_model(
+    module: nn.Module, path: PathLike, *inputs: Any, verify: bool = False, mapped: bool = True, **init_kwargs: Any
+) -> Any: ...
 @overload
 def load_model(
-    module: Module, path: PathLike, *, rng_state: Loaded = "load", cache: Loaded = "load", verify: bool = False
+    module: Module,
+    path: PathLike,
+    *,
+    rng_state: Loaded = "load",
+    cache: Loaded = "load",
+    verify: bool = False,
+    mapped: bool = True,
 ) -> Module: ...
-def load_model(module: Any, path: PathLike, *inputs: Any, verify: bool = False, **kwargs: Any) -> Any:
+def load_model(
+    module: Any, path: PathLike, *inputs: Any, verify: bool = False, mapped: bool = True, **kwargs: Any
+) -> Any:
     """The variables of a file in a linen module's structure, boxes included; or an nnx module with them.
 
     linen: `load_model(module, path, *inputs)` returns variables; nothing is initialised, for shapes and element types
@@ -170,7 +187,8 @@ def load_model(module: Any, path: PathLike, *inputs: Any, verify: bool = False, 
         module: The linen module, not bound, or the nnx module or other object.
         path: The .ptf file.
         inputs: linen: example inputs of `init`: arrays, or `jax.ShapeDtypeStruct`; what is no array is passed as it is.
-        verify: Check the checksums of mapped arrays too.
+        verify: Check the checksums of raw arrays too.
+        mapped: Map the file rather than read it: see `ptformat.open`.
         kwargs: linen: keyword arguments of `init`, passed as they are, such as `train=False`. nnx: `rng_state` and
             `cache`, where the values of Variables of RngState (RngKey, RngCount) and of Cache come from: `"load"` (the
             default) takes them from the file, which must have them; `"keep"` leaves those of the module, whether the
@@ -185,4 +203,4 @@ def load_model(module: Any, path: PathLike, *inputs: Any, verify: bool = False, 
         OSError: When it cannot be read.
     """
     load = placing.load_model if isinstance(module, nnx.Pytree) else modules.load_model
-    return load(module, path, *inputs, verify=verify, **kwargs)
+    return load(module, path, *inputs, verify=verify, mapped=mapped, **kwargs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from typing import Any, Unpack
 
@@ -14,7 +13,7 @@ from flax.core.meta import AxisMetadata
 from .. import attrs, paths
 from ..atomic import PathLike
 from ..errors import several
-from ..reader import Reader, map_file
+from ..reader import read
 from ..saving import Options, put
 from ..tree import Node
 from ..writer import Writer
@@ -203,7 +202,9 @@ def _within(tree: Any, at: tuple[str, ...]) -> Mapping[str, Any]:
     return tree if isinstance(tree, Mapping) else {}
 
 
-def load_model(module: nn.Module, path: PathLike, *inputs: Any, verify: bool = False, **init_kwargs: Any) -> Any:
+def load_model(
+    module: nn.Module, path: PathLike, *inputs: Any, verify: bool = False, mapped: bool = True, **init_kwargs: Any
+) -> Any:
     """The variables of a file, in the structure that `module.init` gives, boxes included.
 
     Nothing is initialised: shapes and element types come from `jax.eval_shape`.
@@ -212,7 +213,8 @@ def load_model(module: nn.Module, path: PathLike, *inputs: Any, verify: bool = F
         module: The module, not bound.
         path: The .ptf file.
         inputs: Example inputs of `init`: arrays, or `jax.ShapeDtypeStruct`; what is no array is passed as it is.
-        verify: Check the checksums of mapped arrays too.
+        verify: Check the checksums of raw arrays too.
+        mapped: Map the file rather than read it: see `ptformat.open`.
         init_kwargs: Keyword arguments of `init`, passed as they are, such as `train=False`.
 
     Returns:
@@ -223,7 +225,7 @@ def load_model(module: nn.Module, path: PathLike, *inputs: Any, verify: bool = F
             `load_file`.
         OSError: When it cannot be read.
     """
-    reader = Reader(map_file(path, private=True), os.fspath(path), verify=verify)
+    reader = read(path, verify=verify, mapped=mapped, private=True)
 
     def init(*inputs: Any) -> Any:
         return module.init(jax.random.key(0), *inputs, **init_kwargs)

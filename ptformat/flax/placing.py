@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal, TypeVar, Unpack
@@ -15,7 +14,7 @@ from .. import containers, paths
 from ..atomic import PathLike
 from ..dtypes import BY_NAME
 from ..errors import several
-from ..reader import Reader, map_file
+from ..reader import Reader, read
 from ..saving import Options, put
 from ..tree import Alias, Node, TensorInfo, Value
 from ..writer import Writer
@@ -49,11 +48,17 @@ def described_entries(
 
 
 def load_model(
-    module: Module, path: PathLike, *, rng_state: Loaded = "load", cache: Loaded = "load", verify: bool = False
+    module: Module,
+    path: PathLike,
+    *,
+    rng_state: Loaded = "load",
+    cache: Loaded = "load",
+    verify: bool = False,
+    mapped: bool = True,
 ) -> Module:
     """`ptformat.flax.load_model` of an nnx module."""
     kept = _kinds({"rng_state": rng_state, "cache": cache}, "keep", "load")
-    reader = Reader(map_file(path, private=True), os.fspath(path), verify=verify)
+    reader = read(path, verify=verify, mapped=mapped, private=True)
     places = Places(module)
     if problems := list(places.problems(reader, kept)):
         raise several("MISMATCH", headline(reader, module, NNX), problems)

@@ -8,7 +8,6 @@ load_model(model, "model.ptf")
 
 from __future__ import annotations
 
-import os
 from typing import Any, Unpack
 
 from ..errors import MissingPackage
@@ -20,7 +19,7 @@ except ModuleNotFoundError as error:
 
 from .. import containers
 from ..atomic import PathLike
-from ..reader import Reader, map_file
+from ..reader import Reader, read
 from ..saving import Options, put, to_bytes
 from ..writer import Writer
 from . import tensors, versions
@@ -65,7 +64,7 @@ def save(tree: Any, *, copy_overlaps: bool = False, **options: Unpack[Options]) 
     return to_bytes(found, **options)
 
 
-def load_file(path: PathLike, *, device: Device = "cpu", verify: bool = False) -> Any:
+def load_file(path: PathLike, *, device: Device = "cpu", verify: bool = False, mapped: bool = True) -> Any:
     """What was saved: a state dict, flat as it was, or the containers with their tensors and values.
 
     Tied tensors are one object under every name; a tie with a `perm` is a permuted view of it. On the CPU raw tensors
@@ -75,13 +74,14 @@ def load_file(path: PathLike, *, device: Device = "cpu", verify: bool = False) -
     Args:
         path: The .ptf file.
         device: Where the tensors go.
-        verify: Check the checksums of mapped tensors too.
+        verify: Check the checksums of raw tensors too.
+        mapped: Map the file rather than read it: see `ptformat.open`.
 
     Raises:
         FormatError: The first rule the file breaks; DTYPE with every tensor whose element type torch has not.
         OSError: When it cannot be read.
     """
-    return _tree(Reader(map_file(path, private=True), os.fspath(path), verify=verify), device)
+    return _tree(read(path, verify=verify, mapped=mapped, private=True), device)
 
 
 def load(data: bytes, *, device: Device = "cpu", verify: bool = False) -> Any:

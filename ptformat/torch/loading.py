@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import warnings
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any
@@ -15,7 +14,7 @@ from torch import nn
 from .. import containers
 from ..atomic import PathLike
 from ..errors import several
-from ..reader import Reader, map_file
+from ..reader import Reader, read
 from ..tree import Alias, TensorInfo, Value
 from . import ties, versions
 from .tensors import DTYPES, as_tensor, fault, leaves, shape_and_dtype, stored_shape, to_array
@@ -33,6 +32,7 @@ def load_model(
     gradients: bool = False,
     prefix: str | None = "auto",
     verify: bool = False,
+    mapped: bool = True,
 ) -> Loaded:
     """Load a file's tensors into a module, and tie in it what is tied in the file.
 
@@ -52,7 +52,8 @@ def load_model(
         prefix: What to take off the file's names; names without it are unexpected. By "auto" the prefixes of
             `torch.compile` and DataParallel, `_orig_mod.` and `module.`: taken off where all names of the file carry
             them and not all of the module's, put on where it is the other way round. None leaves the names alone.
-        verify: Check the checksums of mapped tensors too.
+        verify: Check the checksums of raw tensors too.
+        mapped: Map the file rather than read it: see `ptformat.open`.
 
     Returns:
         `missing_keys` and `unexpected_keys`, as `load_state_dict` does; `stripped` and `added`, the prefixes;
@@ -63,7 +64,7 @@ def load_model(
             the module for which the file has different bytes. Or the first rule the file breaks.
         OSError: When it cannot be read.
     """
-    reader = Reader(map_file(path, private=True), os.fspath(path), verify=verify)
+    reader = read(path, verify=verify, mapped=mapped, private=True)
     plan = _Plan(reader, module.state_dict(keep_vars=True), prefix)
     problems = list(plan.misfits(assign))
     if gradients:

@@ -15,8 +15,9 @@ from sources import bits, read, rewrite, safetensors_bytes, said, same
 import ptformat
 from ptformat.converters import convert, copy
 from ptformat.converters.content import MAX_SHARD_BYTES
-from ptformat.converters.files import open_source
+from ptformat.converters.files import folder, open_source
 from ptformat.converters.files.sharded import INDEX, ShardedSource, split
+from ptformat.errors import FormatError
 from ptformat.tree import Alias, Node, TensorInfo
 
 TENSORS = {
@@ -330,3 +331,49 @@ def test_the_checkpoint_through_shards_and_back(tmp_path: Path) -> None:
     assert (tmp_path / "back.safetensors").read_bytes() == origin.read_bytes()
     rewrite(tmp_path / "m", tmp_path / "y.safetensors")
     assert (tmp_path / "y.safetensors").read_bytes() == origin.read_bytes()
+
+
+def test_a_folder_that_is_replaced_while_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index of one with shards of another would be a model that nobody saved: it is opened once more."""
+    for name, value in (("model", 1), ("other", 2)):
+        tree = {f"{i}": np.full(100, value, np.float32) for i in range(4)}
+        ptformat.save_file(tree, tmp_path / "x.ptf", convention="torch")
+        copy(tmp_path / "x.ptf", tmp_path / name, max_shard_bytes=400)
+    real = ptformat.converters.files.sharded._read
+
+    def replaced(path: Path) -> Any:
+        found = real(path)
+        if (tmp_path / "other").exists():  # between the index and the shards, which are called the same
+            (tmp_path / "model").rename(tmp_path / "old")
+            (tmp_path / "other").rename(tmp_path / "model")
+        return found
+
+    monkeypatch.setattr("ptformat.converters.files.sharded._read", replaced)
+    found = read(tmp_path / "model")
+    assert [array[0] for array in found.values()] == [2, 2, 2, 2]
+
+
+def test_a_folder_that_is_always_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("model", "other"):
+        (tmp_path / name).mkdir()
+    closed = []
+
+    class Opened:
+        def close(self) -> None:
+            closed.append(self)
+
+    def opening() -> Any:
+        (tmp_path / "model").rename(tmp_path / "third")
+        (tmp_path / "other").rename(tmp_path / "model")
+        (tmp_path / "third").rename(tmp_path / "other")
+        return Opened()
+
+    with pytest.raises(FormatError, match="was replaced 20 times while it was being opened"):
+        folder.settled(tmp_path / "model", opening)
+    assert len(closed) == 20
+
+    def failing() -> Any:
+        raise FormatError("TRUNCATED", "a shard is missing")
+
+    with pytest.raises(FormatError, match="a shard is missing"):
+        folder.settled(tmp_path / "model", failing)
