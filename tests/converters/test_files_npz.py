@@ -12,7 +12,7 @@ from sources import bits, read, rewrite, same
 
 import ptformat
 from ptformat.converters import copy
-from ptformat.converters.files import npz, open_source, zips
+from ptformat.converters.files import npz, open_source, zip_write
 from ptformat.converters.files.npz import NpzSource
 from ptformat.dtypes import TABLE
 from ptformat.tree import Node
@@ -130,7 +130,7 @@ def test_ties_are_written_under_each_name(tmp_path: Path) -> None:
 
 def test_sizes_beyond_32_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ZIP64 records, at sizes a test can hold."""
-    monkeypatch.setattr(zips, "_ZIP64_FROM", 1000)
+    monkeypatch.setattr(zip_write, "_ZIP64_FROM", 1000)
     arrays = {"a": np.arange(3), "b": np.arange(500.0), "c": np.arange(4)}
     ptformat.save_file(arrays, tmp_path / "x.ptf")
     rewrite(tmp_path / "x.ptf", tmp_path / "x.npz")
