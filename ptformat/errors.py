@@ -39,13 +39,15 @@ class FormatError(ValueError):
 
     Attributes:
         code: One of `READ_CODES` or `CALL_CODES`; stable across versions.
-        message: What is wrong, where, what was found and what was expected; lines beyond `MAX_LINE` lack their middle.
+        message: What is wrong, where, what was found and what was expected. What does not print is escaped, lines
+            beyond `MAX_LINE` lack their middle; there are several only where there are several problems.
         path: The dotted path of the entry concerned, or None.
         problems: Every problem, one line each, where several were found at once; else `(message,)`.
     """
 
     def __init__(self, code: str, message: str, *, path: str | None = None, problems: Sequence[str] = ()) -> None:
-        message = "\n".join(map(_shortened, message.split("\n")))
+        lines = message.split("\n") if problems else [message]
+        message = "\n".join(_shortened(plain(_shortened(line))) for line in lines)
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
@@ -59,6 +61,13 @@ class FormatError(ValueError):
 
 class MissingPackage(ImportError):
     """An optional package that is not installed; the message says how to install it."""
+
+
+def plain(text: str) -> str:
+    """Text that cannot move the cursor or break the line: whatever does not print is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def _shortened(line: str) -> str:

@@ -49,3 +49,14 @@ def test_a_line_is_of_bounded_length(size):
     assert first.startswith("the shape1") and first.endswith("1, no map.")
     assert str(error) == f"SHAPE: {error.message}"
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_what_is_found_in_a_file_is_shown_and_not_obeyed():
+    """Neither a new line, which would look like another problem, nor what a terminal takes for an order."""
+    error = FormatError("PATH", "name a\x1b[2J\n  b\u202e\ud800 é × \U0001f9e0")
+    assert error.message == "name a\\x1b[2J\\n  b\\u202e\\ud800 é × \U0001f9e0"
+    assert error.problems == (error.message,)
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert several("TIE", "a\tb", ["c\x00"]).message == "a\\tb\n  c\\x00"
+    long = FormatError("PATH", "\x00" * 10**6)
+    assert (len(long.message), long.message[:8]) == (MAX_LINE, "\\x00\\x00")
