@@ -351,8 +351,9 @@ class _Parsing:
         held = {entry.path for entry in self.source.entries}
         used = {given.path for step in plan.steps.values() for given in step.sources}
         used |= {given.path for each in plan.conditions for given in ops.sources(each.made)}
+        used |= {*plan.dropped_paths}
         for entry in self.source.entries:
-            if isinstance(entry, TensorInfo) and entry.path not in used and entry.path not in plan.dropped_paths:
+            if isinstance(entry, TensorInfo) and entry.path not in used:
                 text = (
                     f"{entry.path} {entry.shape} has no target in {self.name}; 'dropped_paths' lists what is left out"
                 )
