@@ -8,6 +8,7 @@ step of a CheckpointManager, has `_CHECKPOINT_METADATA` and a directory for each
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ from .. import json_text
 from ..content import Entries, Pieces, check_shape
 from . import orbax_tree
 from .orbax_tree import Leaf, some
-from .spool import gather
+from .spool import gather, room
 
 TREE, ITEMS, STRINGS, OCDBT, ARRAYS = (
     "_METADATA",
@@ -38,6 +39,7 @@ TREE, ITEMS, STRINGS, OCDBT, ARRAYS = (
     "array_metadatas",
 )
 _BAND_BYTES = 8 * 2**20
+_MANY_CHUNKS = 2**14
 _MAX_JSON = 100_000_000  # bytes
 # Each thread of tensorstore's keeps an allocation arena of its own, with the largest chunk that passed through it.
 ONE_AT_A_TIME = {"data_copy_concurrency": {"limit": 1}, "file_io_concurrency": {"limit": 1}}
@@ -74,6 +76,27 @@ class _Stored:
         self.store = store
         self.dtype: np.dtype[Any] = store.dtype.numpy_dtype
         self.shape: tuple[int, ...] = tuple(store.shape)
+
+    def check_chunks(self, path: str) -> None:
+        """Refuse what it needs and cannot have: tensorstore would ask for it, and end the process.
+
+        Raises:
+            FormatError: TRUNCATED for fewer chunks than are needed, where those are very many; LIMIT for a chunk that
+                memory cannot hold.
+        """
+        layout = self.store.chunk_layout
+        sizes = layout.write_chunk.shape or self.shape  # none where there are no axes
+        needed = math.prod(-(-size // chunk) for size, chunk in zip(self.shape, sizes, strict=True))
+        if needed > _MANY_CHUNKS:
+            found = len(_wait(self.store.kvstore.list(), path))
+            if found < needed:
+                what = f"array {path!r}: {needed} chunks are needed, at most {found} are there"
+                raise FormatError("TRUNCATED", what, path=path)
+        nbytes = math.prod(layout.read_chunk.shape or ()) * self.dtype.itemsize
+        try:
+            np.empty(nbytes, np.uint8)  # touches none of it
+        except (MemoryError, ValueError):
+            raise FormatError("LIMIT", f"array {path!r}: a chunk of {nbytes} bytes, too large for memory") from None
 
 
 class OrbaxSource:
@@ -136,7 +159,7 @@ class OrbaxSource:
         """The tensor, in memory up to 16 MiB, else in a temporary file."""
         info = self._info(path)
         if dtypes.named(info.dtype).bits < 8:
-            return np.asarray(self._read(path))
+            return self._read(path)
         return dtypes.unpack(gather(self.pieces(path), info.nbytes), dtypes.named(info.dtype), info.shape)
 
     def pieces(self, path: str) -> Pieces:
@@ -158,11 +181,15 @@ class OrbaxSource:
         return TensorInfo(path, dtypes.of(held.dtype, path).name, held.shape)
 
     def _read(self, path: str, rows: slice | None = None) -> Array:
-        store = self._stored[path].store
+        """A tensor, or a band of it, in room of our own: tensorstore ends the process where it finds none."""
+        held = self._stored[path]
+        held.check_chunks(path)
+        store = held.store
         if rows is not None:
             store = store[rows.start : min(rows.stop, store.shape[0])]
-        array: Array = np.asarray(_wait(store.read(), path))
-        return array
+        into = room(math.prod(store.shape) * held.dtype.itemsize).view(held.dtype).reshape(store.shape)
+        _wait(tensorstore().array(into, copy=False, write=True).write(store), path)
+        return into
 
     def close(self) -> None:
         """Let go of the stores."""
@@ -215,14 +242,14 @@ def _held(whole: Any, key: str) -> Any:
 
 def _check_inside(path: Path) -> None:
     """Refuse links that lead out of the directory, and what is no file, before anything is read."""
-    home = path.resolve()
+    home = os.path.realpath(path)
     for at, folders, files in os.walk(path):
         for name in (*folders, *files):
-            found = Path(at, name)
-            if found.is_symlink() and not found.resolve().is_relative_to(home):
-                raise FormatError("PATH", f"{found} is a link that leads out of the checkpoint")
-            if name in files and not found.is_file():
-                raise FormatError("FORMAT", f"{found} is no regular file")
+            found = os.path.join(at, name)
+            if os.path.islink(found) and not Path(os.path.realpath(found)).is_relative_to(home):
+                raise FormatError("PATH", f"{found!r} is a link that leads out of the checkpoint")
+            if name in files and not os.path.isfile(found):
+                raise FormatError("FORMAT", f"{found!r} is no regular file")
 
 
 def _check_names(names: Sequence[str]) -> None:
