@@ -188,3 +188,11 @@ def check_shape(info: TensorInfo) -> None:
         raise FormatError("SHAPE", f"tensor {info.path!r}: rank {len(info.shape)}, at most {MAX_RANK}", path=info.path)
     if math.prod(size for size in info.shape if size) * named(info.dtype).bits > 8 * MAX_TENSOR_BYTES:
         raise FormatError("SHAPE", f"tensor {info.path!r}: {info.shape} exceeds the largest tensor", path=info.path)
+
+
+def check_text(text: str, where: str) -> None:
+    """Refuse (TYPE) a text with a lone surrogate, which pickles and JSON can spell and no UTF-8 can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise FormatError("TYPE", f"{where}: string {text!r} holds a lone surrogate") from None

@@ -26,7 +26,7 @@ from ptformat.paths import Segments
 from ptformat.reader import map_file
 from ptformat.tree import Alias, Node, TensorInfo, Value
 
-from ..content import Content, Entries, Pieces, Saving, check_shape, untied
+from ..content import Content, Entries, Pieces, Saving, check_shape, check_text, untied
 from .flax_scan import CHUNKED, KEY_TYPES, Scanner, Span
 from .spool import gather
 
@@ -108,7 +108,7 @@ def write(content: Content, path: PathLike, saving: Saving) -> None:
     Lists and tuples become maps of "0", "1", …, as flax's own state dicts have them.
 
     Raises:
-        FormatError: DTYPE for a sub-byte type, TYPE for keys that are tuples.
+        FormatError: DTYPE for a sub-byte type, TYPE for keys that are tuples and for text that has no UTF-8 form.
     """
     tensors = {info.path: (info, entry) for info, entry in untied(content.entries)}
     root = _nested(content)
@@ -136,6 +136,8 @@ def _stream(tree: Any, tensors: _Tensors, content: Content) -> Iterator[Any]:
             yield msgpack.packb(key)
             yield from _stream(child, tensors, content)
     elif isinstance(tree, Value):
+        if isinstance(tree.value, str):
+            check_text(tree.value, f"value {tree.path!r}")
         yield msgpack.packb(tree.value)
     else:
         info, entry = tensors[tree.path]

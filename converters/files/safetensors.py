@@ -28,7 +28,7 @@ from ptformat.reader import map_file
 from ptformat.tree import Alias, Entry, Node, TensorInfo, Value
 
 from .. import json_text
-from ..content import Content, Entries, Pieces, Saving, check_shape, straight, untied
+from ..content import Content, Entries, Pieces, Saving, check_shape, check_text, straight, untied
 
 MAX_HEADER = 100_000_000  # the library's own limit
 _PIECE = 8 * 2**20
@@ -188,9 +188,9 @@ def _tensor(name: str, path: str, said: Any) -> tuple[TensorInfo, tuple[int, int
         raise FormatError("DTYPE", f"tensor {name!r}: safetensors type {said['dtype']!r} is not known", path=path)
     for key in ("shape", "data_offsets"):
         if not isinstance(said[key], list) or any(type(n) is not int or not 0 <= n < 2**53 for n in said[key]):
-            raise _malformed(f"{key} of tensor {name!r} is {said[key]}")
+            raise _malformed(f"{key} of tensor {name!r} is {said[key]!r}")
     if len(said["data_offsets"]) != 2:
-        raise _malformed(f"data_offsets of tensor {name!r} are {said['data_offsets']}")
+        raise _malformed(f"data_offsets of tensor {name!r} are {said['data_offsets']!r}")
     info = TensorInfo(path, DTYPES[said["dtype"]], tuple(said["shape"]))
     check_shape(info)
     begin, end = said["data_offsets"]
@@ -287,6 +287,8 @@ def name_of(path: str) -> str:
 def _strings(metadata: Mapping[str, Any], convention: str | None) -> dict[str, str]:
     """Metadata of strings only. What torch's readers look for is said when the names are torch's."""
     kept = {key: value for key, value in metadata.items() if isinstance(value, str)}
+    for key, value in kept.items():
+        check_text(key + value, f"metadata {key!r}")
     if convention == "torch":
         kept.setdefault("format", "pt")
     elif kept.get("format") == "pt":

@@ -80,6 +80,13 @@ def test_shapes_beyond_the_limits(shape: tuple[int, ...]) -> None:
     assert (caught.value.code, caught.value.path) == ("SHAPE", "p.q")
 
 
+def test_a_text_that_has_no_utf_8() -> None:
+    content.check_text("é \U0001f9e0 \ue000", "there")
+    with pytest.raises(FormatError, match=r"there: string 'a\\udfff' holds a lone surrogate") as caught:
+        content.check_text("a\udfff", "there")
+    assert caught.value.code == "TYPE"
+
+
 @pytest.mark.parametrize("shape", [(), (0,), (1,) * 32, (2**50,), (2**50, 0)])
 def test_shapes_within_the_limits(shape: tuple[int, ...]) -> None:
     check_shape(TensorInfo("p", "uint8", shape))
