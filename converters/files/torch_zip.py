@@ -188,7 +188,7 @@ class _Zipped:
         member = self.archive.members.get(f"{self.prefix}data/{key}")
         held = member.nbytes if member else 0
         if held != nbytes:
-            raise FormatError("EXTENT", f"storage {key!r}: member data/{key} holds {held} bytes, expected {nbytes}")
+            raise FormatError("EXTENT", f"storage {key!r}: its member of data/ holds {held} bytes, expected {nbytes}")
 
         def memory() -> Array:
             return self.archive.data(member) if member else np.empty(0, np.uint8)
