@@ -394,7 +394,8 @@ class _ByTemplate:
     def left_over(self) -> list[Leaf]:
         """Leaves of the source without a place. An alias among them is collapsed into its target."""
         left = [leaf for leaf in self.draft.survey.leaves if leaf.path not in self.accounted]
-        left = [leaf for leaf in left if leaf.path not in self.draft.plan.dropped_paths]
+        dropped = {*self.draft.plan.dropped_paths}
+        left = [leaf for leaf in left if leaf.path not in dropped]
         self.draft.plan.collapsed += [leaf.entry for leaf in left if isinstance(leaf.entry, Alias)]
         self.draft.tell_collapsed()
         return [leaf for leaf in left if not isinstance(leaf.entry, Alias)]

@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ptformat import paths
 from ptformat.bands import byte_pieces
 from ptformat.columns import Header
 from ptformat.dtypes import Array, named
 from ptformat.errors import FormatError
-from ptformat.limits import MAX_RANK, MAX_TENSOR_BYTES
+from ptformat.limits import MAX_ENTRIES, MAX_RANK, MAX_TENSOR_BYTES
 from ptformat.tree import Alias, Entry, TensorInfo
 
 Pieces = Iterator[Any]  # of buffers
 MAX_SHARD_BYTES = 5 * 10**9  # as in transformers' save_pretrained
+MAX_PATHS_BYTES = 64 * 2**20  # of all paths of a file: a key of a thousand bytes may stand in every one of them
 
 
 class Source(Protocol):
@@ -45,6 +47,36 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go of files."""
+
+
+class Entries:
+    """The entries of a file of another kind as they are found: no path breaks a rule, and they are bounded.
+
+    Args:
+        most: How many there may be.
+
+    Attributes:
+        found: In order.
+    """
+
+    def __init__(self, most: int = MAX_ENTRIES) -> None:
+        self.found: list[Entry] = []
+        self._most = min(most, MAX_ENTRIES)
+        self._left = MAX_PATHS_BYTES
+
+    def add(self, entry: Entry) -> None:
+        """Take one more.
+
+        Raises:
+            FormatError: PATH for its path, LIMIT where there are too many.
+        """
+        paths.check(entry.path)
+        self._left -= len(entry.path)
+        if len(self.found) == self._most:
+            raise FormatError("LIMIT", f"more than {self._most} entries")
+        if self._left < 0:
+            raise FormatError("LIMIT", f"paths of more than {MAX_PATHS_BYTES} bytes all together")
+        self.found.append(entry)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,3 +188,11 @@ def check_shape(info: TensorInfo) -> None:
         raise FormatError("SHAPE", f"tensor {info.path!r}: rank {len(info.shape)}, at most {MAX_RANK}", path=info.path)
     if math.prod(size for size in info.shape if size) * named(info.dtype).bits > 8 * MAX_TENSOR_BYTES:
         raise FormatError("SHAPE", f"tensor {info.path!r}: {info.shape} exceeds the largest tensor", path=info.path)
+
+
+def check_text(text: str, where: str) -> None:
+    """Refuse (TYPE) a text with a lone surrogate, which pickles and JSON can spell and no UTF-8 can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise FormatError("TYPE", f"{where}: string {text!r} holds a lone surrogate") from None

@@ -153,8 +153,9 @@ class Draft:
         self.request = request
         self.table, self.goal = request.tables[origin], request.tables[request.to]
         self.plan = Plan(source.name, origin, request.to, header=_header(source.header, self.goal))
-        self.problems: list[Problem] = []
+        self.problems: dict[Problem, None] = {}  # in order, each once
         self.made: dict[str, Step] = {}
+        self._dropped: set[str] = set()
         self.known: list[tuple[Module, Decision, Module | None]] = []
         family = request.family
         self.rules = [(glob, said(kind)) for glob, kind in (*request.kinds, *family.kinds)]
@@ -334,13 +335,12 @@ class Draft:
 
     def problem(self, kind: str, path: str, text: str) -> None:
         """Note what is wrong, once."""
-        found = Problem(kind, path, text)
-        if found not in self.problems:
-            self.problems.append(found)
+        self.problems[Problem(kind, path, text)] = None
 
     def drop(self, path: str, reason: str) -> None:
         """Note a tensor of the source that is not carried over."""
-        if path not in self.plan.dropped_paths:
+        if path not in self._dropped:
+            self._dropped.add(path)
             self.plan.dropped.append(f"{self.shown(path)}: {reason}")
             self.plan.dropped_paths.append(path)
 

@@ -42,7 +42,7 @@ def make(source: Source, request: Request) -> Plan:
             if step.guess:
                 draft.problem("guess", step.shown_source, _guess(draft, step))
     if draft.problems:
-        raise ConversionError(draft.problems)
+        raise ConversionError([*draft.problems])
     if draft.dialect_guess:
         draft.plan.notes.append(
             f"guess: {source.name} is taken to be in the dialect {draft.dialect}; it may be in {draft.dialect_guess}"

@@ -61,11 +61,10 @@ class _Changes:
     metadata: Mapping[str, Any]
     tie: Pairs
     untie: Sequence[str]
-    problems: list[Problem] = field(default_factory=list)
+    problems: dict[Problem, None] = field(default_factory=dict)  # in order, each once
 
     def problem(self, kind: str, path: str, text: str) -> None:
-        if (found := Problem(kind, path, text)) not in self.problems:
-            self.problems.append(found)
+        self.problems[Problem(kind, path, text)] = None
 
 
 def edit(
@@ -126,7 +125,7 @@ def edit(
         if not asked.problems:
             _check(entries, header, asked)
         if asked.problems:
-            raise ConversionError(asked.problems)
+            raise ConversionError([*asked.problems])
         notes = [*held.notes, *leaves.notes]
         if header.provenance and (renamed or dropped or kinds or tie or untie):
             header.provenance.clear()

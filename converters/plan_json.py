@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,8 +28,8 @@ from ptformat.errors import FormatError
 from ptformat.limits import MAX_ENTRIES
 from ptformat.tree import Alias, Entry, Node, TensorInfo, Value
 
+from . import json_text, operations_json
 from . import operations as ops
-from . import operations_json
 from .content import Source
 from .conventions import CONVENTIONS
 from .described import settled
@@ -103,18 +102,11 @@ def read(path: PathLike, source: Source, template: Source | None = None) -> Plan
         OSError: When it cannot be read.
     """
     name = os.fspath(path)
-    try:
-        with open(path, "rb") as file:
-            text = file.read(MAX_BYTES + 1)
-        if len(text) > MAX_BYTES:
-            raise FormatError("LIMIT", f"{name}: more than {MAX_BYTES} bytes")
-        data = json.loads(text, object_pairs_hook=_once)
-    except FormatError as error:
-        raise FormatError(error.code, error.message if name in error.message else f"{name}: {error.message}") from None
-    except RecursionError:
-        raise FormatError("LIMIT", f"{name}: nested too deeply") from None
-    except ValueError as error:
-        raise FormatError("MALFORMED", f"{name} is no JSON: {error}") from error
+    with open(path, "rb") as file:
+        text = file.read(MAX_BYTES + 1)
+    if len(text) > MAX_BYTES:
+        raise FormatError("LIMIT", f"{name}: more than {MAX_BYTES} bytes")
+    data = json_text.parse(text, name)
     return from_json(data, source, template, name=name)
 
 
@@ -138,14 +130,6 @@ def as_text(data: Mapping[str, Any]) -> str:
         else:
             parts.append(f"  {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}")
     return "{\n" + ",\n".join(parts) + "\n}\n"
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise FormatError("DUPLICATE", f"key {twice!r} stands twice in one map")
-    return made
 
 
 def from_json(data: Any, source: Source, template: Source | None = None, *, name: str = "the plan") -> Plan:
@@ -367,8 +351,9 @@ class _Parsing:
         held = {entry.path for entry in self.source.entries}
         used = {given.path for step in plan.steps.values() for given in step.sources}
         used |= {given.path for each in plan.conditions for given in ops.sources(each.made)}
+        used |= {*plan.dropped_paths}
         for entry in self.source.entries:
-            if isinstance(entry, TensorInfo) and entry.path not in used and entry.path not in plan.dropped_paths:
+            if isinstance(entry, TensorInfo) and entry.path not in used:
                 text = (
                     f"{entry.path} {entry.shape} has no target in {self.name}; 'dropped_paths' lists what is left out"
                 )

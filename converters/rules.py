@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import string
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ from .toml_tables import Table
 
 Pairs = Sequence[tuple[str, str]]
 _MAX_BYTES = 1 << 20
+_MAX_LINE = 1 << 14  # bytes: the time that tomllib takes for a key is the square of its length
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +109,8 @@ def _read(name: str) -> str:
         raw = file.read(_MAX_BYTES + 1)
     if len(raw) > _MAX_BYTES:
         raise FormatError("FORMAT", f"{name}: more than {_MAX_BYTES} bytes of rules")
+    if max(map(len, raw.split(b"\n"))) > _MAX_LINE:
+        raise FormatError("FORMAT", f"{name}: a line of more than {_MAX_LINE} bytes")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -176,12 +180,20 @@ def _stack(table: Table) -> Stack:
         table.number("cycle", 1, 1),
         table.text("rest", "") or None,
     )
-    for key, text, names in (("into", stack.into, {"phase": 0}), ("rest", stack.rest, {"n": 0})):
-        try:
-            (text or "").format(**names)
-        except (LookupError, ValueError):
-            raise ValueError(f"{table.at(key)} is {text!r}, expected a path with {{{next(iter(names))}}}") from None
+    for key, text, name in (("into", stack.into, "phase"), ("rest", stack.rest, "n")):
+        if not _numbered(text or "", name):
+            raise ValueError(f"{table.at(key)} is {text!r}, expected a path with {{{name}}}")
     return stack
+
+
+def _numbered(text: str, name: str) -> bool:
+    """Whether it is a path with a number in it; a format can reach attributes, and be a billion characters wide."""
+    try:
+        return all(
+            field in (None, name) and not width and not kind for _, field, width, kind in string.Formatter().parse(text)
+        )
+    except ValueError:
+        return False
 
 
 def _regex(text: str) -> None:

@@ -17,9 +17,7 @@ name of the tensor, with a backslash only where it is a path already.
 
 from __future__ import annotations
 
-import json
 import os
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +26,7 @@ from ptformat.columns import Header
 from ptformat.errors import FormatError
 from ptformat.tree import Entry, Node
 
+from . import json_text
 from .content import Source
 from .described import DescribedSource
 from .objects import SHORT
@@ -59,24 +58,7 @@ def parse(text: str | bytes, name: str = KIND) -> Source:
     """
     if len(text) > MAX_BYTES:
         raise FormatError("LIMIT", f"{name}: more than {MAX_BYTES} bytes")
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(pairs)
-        if len(made) < len(pairs):
-            keys = Counter(key for key, _ in pairs)
-            twice = keys.most_common(1)[0][0]
-            raise FormatError("DUPLICATE", f"{name}: key {twice!r} stands twice in one map")
-        return made
-
-    try:
-        document = json.loads(text, object_pairs_hook=once)
-    except FormatError:
-        raise
-    except RecursionError:
-        raise FormatError("LIMIT", f"{name}: nested too deeply") from None
-    except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, an integer of too many digits
-        raise FormatError("MALFORMED", f"{name} is no JSON: {error}") from error
-    return source(document, name)
+    return source(json_text.parse(text, name), name)
 
 
 def source(document: Any, name: str = KIND) -> Source:

@@ -196,13 +196,13 @@ def _plain_key(key: Any, path: str) -> Any:
 def _labels(keys: Sequence[Any]) -> list[str]:
     """A unique segment for each key: its text, and `~2`, `~3`, … behind one that is taken."""
     taken: set[str] = set()
+    counts: dict[str, int] = {}  # text -> how far was counted: a file may have a million keys of one text, such as NaN
     result = []
     for key in keys:
         text = label = _label(key)
-        count = 1
         while label in taken:
-            count += 1
-            label = f"{text}~{count}"
+            counts[text] = counts.get(text, 1) + 1
+            label = f"{text}~{counts[text]}"
         taken.add(label)
         result.append(label)
     return result

@@ -30,6 +30,8 @@ READ_CODES: tuple[str, ...] = (
 # What this library refuses of its caller: an object the format cannot hold, memory shared in a way that is no
 # tie, a file that does not fit the model, a file whose kind is not known.
 CALL_CODES: tuple[str, ...] = ("TYPE", "TIE", "MISMATCH", "FORMAT")
+# Of one line of a message, in characters: a bad file may have names and numbers of any length.
+MAX_LINE = 1200
 
 
 class FormatError(ValueError):
@@ -37,12 +39,15 @@ class FormatError(ValueError):
 
     Attributes:
         code: One of `READ_CODES` or `CALL_CODES`; stable across versions.
-        message: What is wrong, where, what was found and what was expected.
+        message: What is wrong, where, what was found and what was expected. What does not print is escaped, lines
+            beyond `MAX_LINE` lack their middle; there are several only where there are several problems.
         path: The dotted path of the entry concerned, or None.
         problems: Every problem, one line each, where several were found at once; else `(message,)`.
     """
 
     def __init__(self, code: str, message: str, *, path: str | None = None, problems: Sequence[str] = ()) -> None:
+        lines = message.split("\n") if problems else [message]
+        message = "\n".join(_shortened(plain(_shortened(line))) for line in lines)
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
@@ -56,6 +61,17 @@ class FormatError(ValueError):
 
 class MissingPackage(ImportError):
     """An optional package that is not installed; the message says how to install it."""
+
+
+def plain(text: str) -> str:
+    """Text that cannot move the cursor or break the line: whatever does not print is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 300]} … {line[-297:]}"
 
 
 def _rebuild(code: str, message: str, path: str | None, problems: tuple[str, ...]) -> FormatError:

@@ -143,7 +143,15 @@ def split_flat(keys: Collection[str]) -> dict[str, Segments]:
     itself a key. `{"x.weight", "x.weight.absmax"}` gives `("x", "weight")` and `("x", "weight.absmax")`.
 
     Two keys never share a path, and no key's path lies beneath another's: joined by dots, the segments are the key.
+
+    Raises:
+        FormatError: PATH for a key that is longer than any path. It takes the square of a key's length to divide it.
     """
+    for key in keys:
+        if len(key) > MAX_PATH_BYTES:
+            raise FormatError(
+                "PATH", f"key {key[:40]!r}… has {len(key)} characters, at most {MAX_PATH_BYTES} fit a path"
+            )
     members = frozenset(keys)
     # Sorted by what its dots divide, a key that another one continues is followed by such a one.
     divided = sorted(key.replace(".", "\0") + "\0" for key in keys)

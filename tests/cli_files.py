@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,23 @@ from ptformat.cli import commands
 LINEAR = "torch.nn.modules.linear.Linear"
 RELU = "torch.nn.modules.activation.ReLU"
 SEQUENTIAL = "torch.nn.modules.container.Sequential"
+Args = Callable[[Path, Path], list[str]]
+
+# Verb -> its arguments for a source and a target; the target's suffix is the verb's own.
+READING: dict[str, Args] = {
+    "convert": lambda source, folder: ["convert", str(source), str(folder / "out.msgpack"), "--to", "linen"],
+    "dry-run": lambda source, folder: [*READING["convert"](source, folder), "--dry-run"],
+    "recast": lambda source, folder: ["convert", str(source), str(folder / "out.safetensors")],
+    "pack": lambda source, folder: ["pack", str(source), str(folder / "out.ptf")],
+    "unpack": lambda source, folder: ["unpack", str(source), str(folder / "out.safetensors")],
+    "edit": lambda source, folder: ["edit", str(source), str(folder / "out.ptf"), "--metadata", "a=b"],
+    "diff": lambda source, folder: ["diff", str(source), str(source)],
+    "info": lambda source, folder: ["info", str(source), "--stats"],
+    "verify": lambda source, folder: ["verify", str(source)],
+    "tree": lambda source, folder: ["tree", str(source)],
+}
+WRITING = ["convert", "recast", "edit", "pack", "unpack"]
+PTF_ONLY = {"unpack"}
 
 
 def arrays(seed: int = 0) -> dict[str, Any]:

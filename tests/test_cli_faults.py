@@ -12,28 +12,22 @@ import flax.serialization
 import numpy as np
 import pytest
 import safetensors.numpy
-from cli_files import arrays, crafted_safetensors, deck_ptf, deck_safetensors, run, snapshot, spawn
+from cli_files import (
+    PTF_ONLY,
+    READING,
+    WRITING,
+    arrays,
+    crafted_safetensors,
+    deck_ptf,
+    deck_safetensors,
+    run,
+    snapshot,
+    spawn,
+)
 
 import ptformat
 
-Args = Callable[[Path, Path], list[str]]
 Make = Callable[[Path], Path]
-
-# Verb -> its arguments for a source and a target; the target's suffix is the verb's own.
-READING: dict[str, Args] = {
-    "convert": lambda source, folder: ["convert", str(source), str(folder / "out.msgpack"), "--to", "linen"],
-    "dry-run": lambda source, folder: [*READING["convert"](source, folder), "--dry-run"],
-    "recast": lambda source, folder: ["convert", str(source), str(folder / "out.safetensors")],
-    "pack": lambda source, folder: ["pack", str(source), str(folder / "out.ptf")],
-    "unpack": lambda source, folder: ["unpack", str(source), str(folder / "out.safetensors")],
-    "edit": lambda source, folder: ["edit", str(source), str(folder / "out.ptf"), "--metadata", "a=b"],
-    "diff": lambda source, folder: ["diff", str(source), str(source)],
-    "info": lambda source, folder: ["info", str(source), "--stats"],
-    "verify": lambda source, folder: ["verify", str(source)],
-    "tree": lambda source, folder: ["tree", str(source)],
-}
-WRITING = ["convert", "recast", "edit", "pack", "unpack"]
-PTF_ONLY = {"unpack"}
 
 
 def missing(folder: Path) -> Path:

@@ -10,7 +10,7 @@ import pytest
 
 import ptformat
 from ptformat import Node, Record
-from ptformat.containers import assemble, flatten
+from ptformat.containers import _labels, assemble, flatten
 from ptformat.errors import FormatError
 
 Moments = collections.namedtuple("Moments", ["mu", "nu"])
@@ -280,3 +280,11 @@ def test_prefixes_of_flat_keys_are_not_kept():
         tracemalloc.stop()
     assert made == {**{key: len(key) for key in keys}, "m": {"a": 3}}
     assert peak < 2**20  # with them 20 MB
+
+
+def test_labels_of_many_keys_of_one_text():
+    """Each NaN is a key of its own, and finds its label without trying those of all before it."""
+    count = 200_000
+    labels = _labels([*(float("nan") for _ in range(count)), "nan~7", "nan", "nan"])
+    assert labels[:3] == ["nan", "nan~2", "nan~3"]
+    assert labels[count - 1 :] == [f"nan~{count}", "nan~7~2", f"nan~{count + 1}", f"nan~{count + 2}"]

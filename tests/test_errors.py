@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from ptformat.errors import CALL_CODES, READ_CODES, FormatError, several
+from ptformat.errors import CALL_CODES, MAX_LINE, READ_CODES, FormatError, several
 
 
 def test_is_a_value_error_with_its_facts():
@@ -36,3 +36,27 @@ def test_codes_are_distinct_upper_case_words():
     codes = READ_CODES + CALL_CODES
     assert len(set(codes)) == len(codes) == 24
     assert all(code.isalpha() and code.isupper() for code in codes)
+
+
+@pytest.mark.parametrize("size", [MAX_LINE, MAX_LINE + 1, 10**6])
+def test_a_line_is_of_bounded_length(size):
+    """A bad file has names of any length: both ends of the line stay, where it is said what and what was expected."""
+    line = "the shape" + "1" * (size - 18) + ", no map."
+    error = several("SHAPE", line, ["short", line])
+    first, second, third = error.message.split("\n")
+    assert [len(first), second, len(third)] == [MAX_LINE, "  short", MAX_LINE]
+    assert (first == line) == (size == MAX_LINE)
+    assert first.startswith("the shape1") and first.endswith("1, no map.")
+    assert str(error) == f"SHAPE: {error.message}"
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_what_is_found_in_a_file_is_shown_and_not_obeyed():
+    """Neither a new line, which would look like another problem, nor what a terminal takes for an order."""
+    error = FormatError("PATH", "name a\x1b[2J\n  b\u202e\ud800 é × \U0001f9e0")
+    assert error.message == "name a\\x1b[2J\\n  b\\u202e\\ud800 é × \U0001f9e0"
+    assert error.problems == (error.message,)
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert several("TIE", "a\tb", ["c\x00"]).message == "a\\tb\n  c\\x00"
+    long = FormatError("PATH", "\x00" * 10**6)
+    assert (len(long.message), long.message[:8]) == (MAX_LINE, "\\x00\\x00")

@@ -175,3 +175,12 @@ def test_no_more_inner_paths_than_the_limit():
     paths.check_inner("\n".join(pairs[:-2]), pairs[:-2])
     with pytest.raises(FormatError, match=r"^LIMIT: the paths name more than 1048576 inner paths$"):
         paths.check_inner("\n".join(pairs), pairs)
+
+
+@pytest.mark.parametrize("keys", [["a." * 512 + "a", "a"], ["a" * 1025]])
+def test_a_key_that_is_longer_than_any_path(keys):
+    """Told before it is divided, which takes the square of its length where another key is its beginning."""
+    with pytest.raises(FormatError, match="has 1025 characters, at most 1024 fit a path") as caught:
+        paths.split_flat(keys)
+    assert caught.value.code == "PATH"
+    assert len(paths.split_flat([keys[0][1:]])) == 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +101,7 @@ def open_source(path: PathLike) -> Source:
 
     Raises:
         FormatError: FORMAT when it is none of the supported kinds, or what its own kind refuses.
-        OSError: When it cannot be read.
+        OSError: When it cannot be read; EINVAL for what is neither file nor directory.
     """
     with naming(path, unless_named=True):
         if os.path.isdir(path):
@@ -117,6 +119,8 @@ def kind_of(path: PathLike) -> Kind:
     head = b""
     with naming(path, unless_named=True):
         if not (folder := os.path.isdir(path)):
+            if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe might never end, nor even begin
+                raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
             with open(path, "rb") as file:
                 head = file.read(16)
             if not head:

@@ -23,12 +23,13 @@ from ptformat.bands import byte_pieces
 from ptformat.columns import Header
 from ptformat.dtypes import BY_NAME, Array
 from ptformat.errors import FormatError, several
-from ptformat.tree import Entry, Node, TensorInfo, Value
+from ptformat.tree import Node, TensorInfo, Value
 
-from ..content import Content, Pieces, Saving, check_shape, untied
+from ..content import Content, Entries, Pieces, Saving, check_shape, untied
 from . import zips
 from .spool import gather
-from .zips import Archive, Member, ZipOut
+from .zip_write import ZipOut
+from .zips import Archive, Member
 
 SUFFIX = ".npy"
 _HEAD = 2**14  # bytes, in which magic, version and header lie: NumPy reads headers of at most 10000
@@ -63,18 +64,18 @@ class NpzSource:
         self.name = os.fspath(path)
         self._archive = Archive(path)
         self.header = Header()
-        self.entries: list[Entry] = []
+        entries = Entries()
         self._places: dict[str, _Placed] = {}
         names = {_name(member): member for member in self._archive.members.values()}
         if any("." in name for name in names):
-            self.entries.append(Node("", "flat"))
+            entries.add(Node("", "flat"))
         elif not names:
-            self.entries.append(Node("", "map"))
+            entries.add(Node("", "map"))
         for name, segments in paths.split_flat(names).items():
             tensor = paths.render(segments)
-            paths.check(tensor)
             placed = self._places[tensor] = self._place(tensor, names[name])
-            self.entries.append(placed.info)
+            entries.add(placed.info)
+        self.entries = entries.found
 
     def _place(self, path: str, member: Member) -> _Placed:
         # The header is all that is needed of a deflated member.

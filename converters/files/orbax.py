@@ -8,7 +8,7 @@ step of a CheckpointManager, has `_CHECKPOINT_METADATA` and a directory for each
 
 from __future__ import annotations
 
-import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,19 +16,20 @@ from typing import Any
 
 import numpy as np
 
-from ptformat import dtypes, paths
+from ptformat import dtypes
 from ptformat.atomic import PathLike
 from ptformat.bands import byte_pieces
 from ptformat.columns import Header
 from ptformat.containers import flatten
 from ptformat.dtypes import Array
 from ptformat.errors import FormatError, MissingPackage
-from ptformat.tree import Entry, TensorInfo
+from ptformat.tree import TensorInfo
 
-from ..content import Pieces, check_shape
+from .. import json_text
+from ..content import Entries, Pieces, check_shape
 from . import orbax_tree
-from .orbax_tree import Leaf
-from .spool import gather
+from .orbax_tree import Leaf, some
+from .spool import gather, room
 
 TREE, ITEMS, STRINGS, OCDBT, ARRAYS = (
     "_METADATA",
@@ -38,7 +39,8 @@ TREE, ITEMS, STRINGS, OCDBT, ARRAYS = (
     "array_metadatas",
 )
 _BAND_BYTES = 8 * 2**20
-_MAX_JSON = 2**30
+_MANY_CHUNKS = 2**14
+_MAX_JSON = 100_000_000  # bytes
 # Each thread of tensorstore's keeps an allocation arena of its own, with the largest chunk that passed through it.
 ONE_AT_A_TIME = {"data_copy_concurrency": {"limit": 1}, "file_io_concurrency": {"limit": 1}}
 VALUES: dict[type, str] = {bool: "bool", int: "int64", float: "float64"}
@@ -75,6 +77,27 @@ class _Stored:
         self.dtype: np.dtype[Any] = store.dtype.numpy_dtype
         self.shape: tuple[int, ...] = tuple(store.shape)
 
+    def check_chunks(self, path: str) -> None:
+        """Refuse what it needs and cannot have: tensorstore would ask for it, and end the process.
+
+        Raises:
+            FormatError: TRUNCATED for fewer chunks than are needed, where those are very many; LIMIT for a chunk that
+                memory cannot hold.
+        """
+        layout = self.store.chunk_layout
+        sizes = layout.write_chunk.shape or self.shape  # none where there are no axes
+        needed = math.prod(-(-size // chunk) for size, chunk in zip(self.shape, sizes, strict=True))
+        if needed > _MANY_CHUNKS:
+            found = len(_wait(self.store.kvstore.list(), path))
+            if found < needed:
+                what = f"array {path!r}: {needed} chunks are needed, at most {found} are there"
+                raise FormatError("TRUNCATED", what, path=path)
+        nbytes = math.prod(layout.read_chunk.shape or ()) * self.dtype.itemsize
+        try:
+            np.empty(nbytes, np.uint8)  # touches none of it
+        except (MemoryError, ValueError):
+            raise FormatError("LIMIT", f"array {path!r}: a chunk of {nbytes} bytes, too large for memory") from None
+
 
 class OrbaxSource:
     """An orbax checkpoint, read a chunk at a time. orbax makes one chunk of what one device has of an array.
@@ -88,21 +111,21 @@ class OrbaxSource:
     def __init__(self, path: PathLike) -> None:
         self.name = os.fspath(path)
         self.header = Header()
+        _check_inside(Path(path))
         self._root, notes = _item(Path(path))
         metadata = _json(self._root / TREE)
         tree, unwrapped = orbax_tree.unwrap(orbax_tree.parse(metadata))
         self.notes: Sequence[str] = [*notes, *unwrapped, *_keys(self._root)]
         stored = self._open(metadata, list(orbax_tree.leaves(tree)))
-        self.entries: list[Entry] = []
+        entries = Entries()
         self._stored: dict[str, _Stored] = {}
         for entry, array in flatten(_filled(tree, stored), lambda leaf, where: leaf):
-            paths.check(entry.path)
-            if array is not None:
-                assert isinstance(entry, TensorInfo)
+            entries.add(entry)
+            if isinstance(entry, TensorInfo):
                 check_shape(entry)
                 held: Any = array
                 self._stored[entry.path] = held
-            self.entries.append(entry)
+        self.entries = entries.found
 
     def _open(self, metadata: Any, leaves: list[Leaf]) -> dict[str, Any]:
         """Name -> tensor, scalar or text. Only the arrays' own metadata and the scalars are read."""
@@ -110,7 +133,8 @@ class OrbaxSource:
         ocdbt, zarr3 = bool(metadata.get("use_ocdbt", True)), bool(metadata.get("use_zarr3", False))
         if ocdbt and not (self._root / OCDBT).is_file():
             raise FormatError("TRUNCATED", f"{self._root} has no {OCDBT}: the checkpoint was never finished")
-        _check_inside(self._root, () if ocdbt else [leaf.name for leaf in leaves])
+        if not ocdbt:
+            _check_names([leaf.name for leaf in leaves])
         texts = _json(self._root / STRINGS) if any(leaf.kind == "string" for leaf in leaves) else {}
         context = ts.Context(ONE_AT_A_TIME)
         opening = {}
@@ -135,7 +159,7 @@ class OrbaxSource:
         """The tensor, in memory up to 16 MiB, else in a temporary file."""
         info = self._info(path)
         if dtypes.named(info.dtype).bits < 8:
-            return np.asarray(self._read(path))
+            return self._read(path)
         return dtypes.unpack(gather(self.pieces(path), info.nbytes), dtypes.named(info.dtype), info.shape)
 
     def pieces(self, path: str) -> Pieces:
@@ -157,11 +181,15 @@ class OrbaxSource:
         return TensorInfo(path, dtypes.of(held.dtype, path).name, held.shape)
 
     def _read(self, path: str, rows: slice | None = None) -> Array:
-        store = self._stored[path].store
+        """A tensor, or a band of it, in room of our own: tensorstore ends the process where it finds none."""
+        held = self._stored[path]
+        held.check_chunks(path)
+        store = held.store
         if rows is not None:
             store = store[rows.start : min(rows.stop, store.shape[0])]
-        array: Array = np.asarray(_wait(store.read(), path))
-        return array
+        into = room(math.prod(store.shape) * held.dtype.itemsize).view(held.dtype).reshape(store.shape)
+        _wait(tensorstore().array(into, copy=False, write=True).write(store), path)
+        return into
 
     def close(self) -> None:
         """Let go of the stores."""
@@ -176,7 +204,7 @@ def _item(path: Path) -> tuple[Path, list[str]]:
         raise FormatError("TRUNCATED", f"{path} is what an unfinished save left: it has no {TREE}")
     inside = _within(path)
     items = [child for child in inside if (child / TREE).is_file()]
-    names = ", ".join(child.name for child in inside[:8]) + (", …" if len(inside) > 8 else "")
+    names = some([child.name for child in inside])
     if len(items) == 1 and len(inside) == 1:
         return items[0], [f"{items[0].name}: the tree is this item of the checkpoint directory"]
     if items:
@@ -190,38 +218,45 @@ def _json(path: Path) -> Any:
     try:
         if (size := path.stat().st_size) > _MAX_JSON:
             raise FormatError("LIMIT", f"{path.name} has {size} bytes, at most {_MAX_JSON} are read")
-        return json.loads(path.read_bytes())
+        return json_text.parse(path.read_bytes(), path.name)
     except FileNotFoundError:
         raise FormatError("TRUNCATED", f"{path.parent} has no {path.name}") from None
-    except FormatError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise FormatError("MALFORMED", f"{path.name} is no JSON ({error})") from None
 
 
 def _keys(root: Path) -> list[str]:
     """A note for PRNG keys: orbax holds their data, and beside it what they are."""
     found = []
     for path in sorted((root / ARRAYS).glob("process_*")):
-        said = _json(path)
-        for row in said.get("array_metadatas", []) if isinstance(said, dict) else []:
-            held = row.get("array_metadata", {}) if isinstance(row, dict) else {}
-            if isinstance(more := held.get("ext_metadata"), dict) and "random_key_impl" in more:
-                found.append(f"{held.get('param_name')} ({more['random_key_impl']})")
-    return [f"PRNG keys are read as their data: {', '.join(found)}"] if found else []
+        rows = _held(_json(path), "array_metadatas")
+        for row in rows if isinstance(rows, list) else []:
+            held = _held(row, "array_metadata")
+            if kind := _held(_held(held, "ext_metadata"), "random_key_impl"):
+                found.append(f"{_held(held, 'param_name')!s:.99} ({kind!s:.99})")
+    return [f"PRNG keys are read as their data: {some(found)}"] if found else []
 
 
-def _check_inside(root: Path, names: Any) -> None:
-    """Refuse names and links that lead out of the directory."""
+def _held(whole: Any, key: str) -> Any:
+    """What stands under a key of a map; None of anything else."""
+    return whole.get(key) if isinstance(whole, dict) else None
+
+
+def _check_inside(path: Path) -> None:
+    """Refuse links that lead out of the directory, and what is no file, before anything is read."""
+    home = os.path.realpath(path)
+    for at, folders, files in os.walk(path):
+        for name in (*folders, *files):
+            found = os.path.join(at, name)
+            if os.path.islink(found) and not Path(os.path.realpath(found)).is_relative_to(home):
+                raise FormatError("PATH", f"{found!r} is a link that leads out of the checkpoint")
+            if name in files and not os.path.isfile(found):
+                raise FormatError("FORMAT", f"{found!r} is no regular file")
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Refuse names that lead out of the directory, where each array has one of its own."""
     for name in names:
         if os.path.isabs(name) or ".." in name.replace("\\", "/").split("/"):
             raise FormatError("PATH", f"the array {name!r} would lie outside the checkpoint")
-    real = root.resolve()
-    for at, folders, files in os.walk(root):
-        for name in (*folders, *files):
-            link = Path(at, name)
-            if link.is_symlink() and not link.resolve().is_relative_to(real):
-                raise FormatError("PATH", f"{link} is a link that leads out of the checkpoint")
 
 
 def spec_of(root: Path, name: str, *, ocdbt: bool, zarr3: bool) -> dict[str, Any]:

@@ -6,10 +6,11 @@ Layout, from orbax's checkpoint format guide: `tree_metadata` maps the text of a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ptformat import paths
 from ptformat.containers import Record
 from ptformat.errors import FormatError
 from ptformat.limits import MAX_PATH_DEPTH
@@ -39,13 +40,10 @@ def parse(metadata: Any) -> Any:
     """
     try:
         rows = [
-            (
-                [(str(key["key"]), int(key["key_type"])) for key in row["key_metadata"]],
-                str(row["value_metadata"]["value_type"]),
-            )
+            ([_key(key) for key in row["key_metadata"]], _text(row["value_metadata"]["value_type"]))
             for row in metadata["tree_metadata"].values()
         ]
-    except (TypeError, KeyError, ValueError, AttributeError):
+    except (TypeError, KeyError, AttributeError):
         raise FormatError("MALFORMED", "_METADATA has no tree_metadata of keys and value types") from None
     if not rows:
         raise FormatError("MALFORMED", "_METADATA describes no leaves")
@@ -54,6 +52,7 @@ def parse(metadata: Any) -> Any:
     for keys, kind in rows:
         if len(keys) > MAX_PATH_DEPTH:
             raise FormatError("LIMIT", f"_METADATA: {len(keys)} keys lead to a leaf, at most {MAX_PATH_DEPTH}")
+        paths.check(paths.render(key for key, _ in keys))
         leaf: Any = Leaf(".".join(key for key, _ in keys), kind)
         if kind in _EMPTY:
             leaf = _EMPTY[kind]
@@ -63,6 +62,24 @@ def parse(metadata: Any) -> Any:
             taken.add(leaf.name)
         root = _grow(root, keys, leaf)
     return root.finish("") if isinstance(root, _Growing) else root
+
+
+def _key(said: Any) -> tuple[str, int]:
+    kind = said["key_type"]
+    if type(kind) is not int:
+        raise TypeError
+    return _text(said["key"]), kind
+
+
+def _text(said: Any) -> str:
+    if type(said) is not str:
+        raise TypeError
+    return said
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of them, in a message."""
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
 
 
 class _Growing:
@@ -80,7 +97,7 @@ class _Growing:
         try:
             return [done[str(number)] for number in range(len(done))]
         except KeyError:
-            what = f"the list at {where or 'the root'!r} has items {', '.join(list(done)[:8])}"
+            what = f"the list at {where or 'the root'!r} has items {some(list(done))}"
             raise FormatError("MALFORMED", f"_METADATA: {what}, expected 0 to {len(done) - 1}") from None
 
 
@@ -129,7 +146,7 @@ def unwrap(tree: Any) -> tuple[Any, list[str]]:
         wrapped = {key: child for key, child in tree.items() if key != "value" and _all_values(child)}
         if wrapped:
             count = sum(1 for child in wrapped.values() for _ in leaves(child))
-            where = "all" if len(wrapped) == len(tree) else f"beneath {', '.join(wrapped)}"
+            where = "all" if len(wrapped) == len(tree) else f"beneath {some(list(wrapped))}"
             tree = {key: _without_values(child) if key in wrapped else child for key, child in tree.items()}
             notes.append(f"…/value: {count} Variables of an nnx State ({where}) are read as their arrays")
     return tree, notes

@@ -15,6 +15,7 @@ from ptformat.errors import FormatError
 from ptformat.limits import MAX_PATH_BYTES
 
 MAX_STEPS = 2**23  # opcodes: a tensor takes about forty, and an empty dict, of one, 64 bytes
+_TEXT_STEP = 1024  # characters that an opcode copies in the time of another
 MAX_BYTES = 256 * 2**20  # of one pickle
 MAX_LONG_BYTES = 64
 _MAX_KEY_PARTS = 64
@@ -32,6 +33,7 @@ class Machine:
 
     Attributes:
         at: The byte behind what was read.
+        steps: How much was done: no more objects than this were made.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class Machine:
     ) -> None:
         self.data, self.at = data, at
         self._find, self._persistent = find, persistent
-        self._steps = 0
+        self.steps = 0
 
     def load(self) -> Any:
         """The next pickle's object, of dicts, lists, tuples, plain values and what the table makes.
@@ -58,9 +60,7 @@ class Machine:
         while True:
             start = self.at
             code = self._take(1)[0]
-            self._steps += 1
-            if self._steps > MAX_STEPS:
-                raise FormatError("LIMIT", f"pickle byte {start}: more than {MAX_STEPS} steps")
+            self._charge(1)
             try:
                 if code == 0x2E:  # STOP
                     (result,) = self._stack
@@ -70,6 +70,11 @@ class Machine:
                 raise
             except (LookupError, TypeError, ValueError, AttributeError, struct.error, OverflowError):
                 raise FormatError("MALFORMED", f"pickle byte {start}: opcode 0x{code:02x} does not fit here") from None
+
+    def _charge(self, steps: int) -> None:
+        self.steps += steps
+        if self.steps > MAX_STEPS:
+            raise FormatError("LIMIT", f"pickle byte {self.at}: more than {MAX_STEPS} steps")
 
     def _take(self, count: int) -> bytes:
         end = self.at + count
@@ -142,6 +147,8 @@ class Machine:
         arguments, made = self._stack.pop(), self._stack.pop()
         if type(made) is not Made or type(arguments) is not tuple:
             raise TypeError
+        # What is remembered can be an argument many times over: its size is worked through each time.
+        self._charge(sum(map(_size, arguments)))
         self._push(made.make(*arguments))
 
     def _build(self) -> None:
@@ -171,6 +178,13 @@ class Machine:
 
     def _frame(self) -> None:
         self._take(8)
+
+
+def _size(argument: Any) -> int:
+    """In steps; nothing is made of other things than these."""
+    if isinstance(argument, str):
+        return len(argument) // _TEXT_STEP
+    return 4 * len(argument) if isinstance(argument, (list, tuple)) else 0
 
 
 def fill(target: dict[Any, Any], pairs: Any) -> None:

@@ -24,9 +24,11 @@ from ptformat.backing import map_file
 from ptformat.columns import Header
 from ptformat.dtypes import Array
 from ptformat.errors import FormatError
+from ptformat.limits import MAX_PATH_BYTES
 from ptformat.tree import Alias, Entry, Node, TensorInfo, Value
 
-from ..content import Content, Pieces, Saving, check_shape, straight, untied
+from .. import json_text
+from ..content import Content, Entries, Pieces, Saving, check_shape, check_text, straight, untied
 
 MAX_HEADER = 100_000_000  # the library's own limit
 _PIECE = 8 * 2**20
@@ -85,7 +87,9 @@ class SafetensorsSource:
         self.header = Header(metadata=metadata, convention="torch" if metadata.get("format") == "pt" else None)
 
     def _read_entries(self, header: dict[str, Any], tied: dict[str, str]) -> list[Entry]:
-        entries: list[Entry] = root_of([*header, *tied])
+        entries = Entries()
+        for root in root_of([*header, *tied]):
+            entries.add(root)
         end = 0
         segments = paths.split_flat([*header, *tied])
         for name, said in sorted(header.items(), key=lambda item: _begin(item[1])):
@@ -95,13 +99,15 @@ class SafetensorsSource:
                 raise _malformed(f"tensor {name!r} begins at byte {span[0]} of the data, expected {end}")
             end = span[1]
             self._places[path] = info, span
-            entries.append(info)
+            entries.add(info)
         size = len(self._buffer) - self._start
         if end != size:
             raise FormatError(
                 "TRUNCATED" if end > size else "EXTENT", f"the header describes {end} bytes, {size} follow"
             )
-        return entries + [Alias(paths.render(segments[name]), paths.render(segments[tied[name]])) for name in tied]
+        for name, kept in tied.items():
+            entries.add(Alias(paths.render(segments[name]), paths.render(segments[kept])))
+        return entries.found
 
     def array(self, path: str) -> Array:
         """A view of the map."""
@@ -134,7 +140,7 @@ def _tied(metadata: Mapping[str, str], header: Mapping[str, Any]) -> list[str]:
     """The metadata keys that record a removed name: their value is a tensor's name, and they are none."""
     found = []
     for name, kept in sorted(metadata.items()):
-        if name in header or kept not in header or name in _NOT_TIED:
+        if name in header or kept not in header or name in _NOT_TIED or len(name) > MAX_PATH_BYTES:
             continue
         try:
             paths.check(paths.render(paths.split_key(name, ())))
@@ -166,26 +172,13 @@ def _read_header(buffer: memoryview) -> tuple[dict[str, Any], int]:
         raise FormatError("LIMIT", f"safetensors header of {length} bytes, at most {MAX_HEADER} are allowed")
     if 8 + length > size:
         raise FormatError("TRUNCATED", f"safetensors header of {length} bytes, {size - 8} follow")
-    try:
-        header = json.loads(str(buffer[8 : 8 + length], "utf-8"), object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, FormatError):
-            raise
-        raise _malformed(f"no JSON ({error})") from None
+    header = json_text.parse(bytes(buffer[8 : 8 + length]), "safetensors header")
     if not isinstance(header, dict):
         raise _malformed(f"a {type(header).__name__}, expected an object")
     metadata = header.get("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise _malformed("__metadata__ is not an object of strings")
     return header, 8 + length
-
-
-def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose keys differ; json.loads would take the last of two."""
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise FormatError("DUPLICATE", "safetensors header: a name stands twice")
-    return result
 
 
 def _tensor(name: str, path: str, said: Any) -> tuple[TensorInfo, tuple[int, int]]:
@@ -195,10 +188,9 @@ def _tensor(name: str, path: str, said: Any) -> tuple[TensorInfo, tuple[int, int
         raise FormatError("DTYPE", f"tensor {name!r}: safetensors type {said['dtype']!r} is not known", path=path)
     for key in ("shape", "data_offsets"):
         if not isinstance(said[key], list) or any(type(n) is not int or not 0 <= n < 2**53 for n in said[key]):
-            raise _malformed(f"{key} of tensor {name!r} is {said[key]}")
+            raise _malformed(f"{key} of tensor {name!r} is {said[key]!r}")
     if len(said["data_offsets"]) != 2:
-        raise _malformed(f"data_offsets of tensor {name!r} are {said['data_offsets']}")
-    paths.check(path)
+        raise _malformed(f"data_offsets of tensor {name!r} are {said['data_offsets']!r}")
     info = TensorInfo(path, DTYPES[said["dtype"]], tuple(said["shape"]))
     check_shape(info)
     begin, end = said["data_offsets"]
@@ -295,6 +287,8 @@ def name_of(path: str) -> str:
 def _strings(metadata: Mapping[str, Any], convention: str | None) -> dict[str, str]:
     """Metadata of strings only. What torch's readers look for is said when the names are torch's."""
     kept = {key: value for key, value in metadata.items() if isinstance(value, str)}
+    for key, value in kept.items():
+        check_text(key + value, f"metadata {key!r}")
     if convention == "torch":
         kept.setdefault("format", "pt")
     elif kept.get("format") == "pt":

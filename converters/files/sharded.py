@@ -19,7 +19,8 @@ from ptformat.dtypes import Array
 from ptformat.errors import FormatError
 from ptformat.tree import Alias, Entry, Node
 
-from ..content import Content, Pieces, Source
+from .. import json_text
+from ..content import Content, Entries, Pieces, Source
 from . import safetensors
 from .folder import settled
 from .safetensors import Holding, name_of, root_of
@@ -27,6 +28,7 @@ from .safetensors import Holding, name_of, root_of
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 MAX_INDEX = 100_000_000  # bytes
+_MAX_NAME = 255  # bytes of a file's name, on any system
 _WEIGHT_MAP = b'"weight_map"'
 
 
@@ -74,16 +76,18 @@ class ShardedSource:
         self._shards: list[Source] = []
         said, weight_map = _read(Path(path))
         folder = Path(path).parent
+        placed: dict[str, list[str]] = {}
+        for key, name in weight_map.items():
+            placed.setdefault(name, []).append(key)
         # Every name is looked at before any file is.
-        files = {name: _plain(folder, name) for name in sorted(set(weight_map.values()))}
+        files = {name: _plain(folder, name) for name in sorted(placed)}
         held: list[tuple[str, Entry, Source]] = []
         metadata = {key: value for key, value in said.items() if isinstance(value, str)}
         try:
             for name, file in files.items():
                 shard = _open(inside(folder, file))
                 self._shards.append(shard)
-                placed = [key for key, place in weight_map.items() if place == name]
-                held += ((key, entry, shard) for key, entry in _checked(name, shard, placed, weight_map))
+                held += ((key, entry, shard) for key, entry in _checked(name, shard, placed[name], weight_map))
                 metadata = {**shard.header.metadata, **metadata}
             self.entries = self._gather(held)
         except BaseException:
@@ -99,16 +103,20 @@ class ShardedSource:
                 raise FormatError("DUPLICATE", f"the tensor {name!r} is in two shards", path=paths.render([name]))
             seen.add(name)
         segments = paths.split_flat(seen)
-        entries, aliases = root_of([*seen]), []
+        entries, aliases = Entries(), []
+        for root in root_of([*seen]):
+            entries.add(root)
         for name, entry, shard in held:
             path = paths.render(segments[name])
             if isinstance(entry, Alias):
                 target = paths.render(segments[name_of(entry.target)])
                 aliases.append(replace(entry, path=path, target=target))
                 continue
-            entries.append(replace(entry, path=path))
+            entries.add(replace(entry, path=path))
             self._places[path] = shard, entry.path
-        return entries + aliases
+        for alias in aliases:
+            entries.add(alias)
+        return entries.found
 
     def array(self, path: str) -> Array:
         """The tensor as its file gives it."""
@@ -142,7 +150,13 @@ def _checked(
     shard: str, source: Source, placed: Sequence[str], weight_map: dict[str, str]
 ) -> Iterator[tuple[str, Entry]]:
     """(name, entry) of all that a shard holds, which must be what the index places there; ties may go unsaid."""
-    found = {name_of(entry.path): entry for entry in source.entries if not isinstance(entry, Node)}
+    found: dict[str, Entry] = {}
+    for entry in source.entries:
+        if isinstance(entry, Node):
+            continue
+        if (name := name_of(entry.path)) in found:
+            raise FormatError("DUPLICATE", f"two tensors of the shard {shard!r} are called {name!r}", path=entry.path)
+        found[name] = entry
     if missing := [name for name in placed if name not in found]:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise _malformed(f"the shard {shard!r} does not hold {missing[0]!r}{more}")
@@ -157,7 +171,11 @@ def _checked(
 
 def _plain(folder: Path, name: str) -> Path:
     """The path of a shard, whose name must be one of a file beside the index."""
-    if not name or name in (".", "..") or any(sign in name for sign in "/\\:\0"):
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can spell
+        size = 0
+    if not 0 < size <= _MAX_NAME or name in (".", "..") or any(sign in name for sign in "/\\:\0"):
         raise FormatError("PATH", f"index of shards: {name!r} is not the name of a file beside it")
     return folder / name
 
@@ -170,24 +188,12 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """Metadata and weight_map."""
     if path.stat().st_size > MAX_INDEX:
         raise FormatError("LIMIT", f"index of shards of {path.stat().st_size} bytes, at most {MAX_INDEX} are allowed")
-    try:
-        said = json.loads(str(path.read_bytes(), "utf-8"), object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, FormatError):
-            raise
-        raise _malformed(f"no JSON ({error})") from None
+    said = json_text.parse(path.read_bytes(), "index of shards")
     weight_map = said.get("weight_map") if isinstance(said, dict) else None
     if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
         raise _malformed("weight_map is not an object of strings")
     metadata = said.get("metadata")
     return metadata if isinstance(metadata, dict) else {}, weight_map
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise FormatError("DUPLICATE", "index of shards: a name stands twice")
-    return result
 
 
 def write(held: Holding, content: Content, folder: Path, max_shard_bytes: int) -> None:

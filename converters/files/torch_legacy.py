@@ -24,10 +24,10 @@ MAGIC = b"\x8a\x0a" + MAGIC_NUMBER.to_bytes(10, "little")
 VERSION = 1001
 
 
-def load(path: PathLike) -> tuple[Any, Any]:
-    """The object in the file, its tensors as `Tensor`, and what lets go of the file."""
+def load(path: PathLike) -> tuple[Any, int, Any]:
+    """The object in the file, its tensors as `Tensor`; how many steps it took; what lets go of the file."""
     held = _Legacy(memoryview(map_file(path)))
-    return held.load(), held.close
+    return *held.load(), held.close
 
 
 class _Legacy:
@@ -35,7 +35,7 @@ class _Legacy:
         self.buffer = buffer
         self.storages: dict[str, Storage] = {}
 
-    def load(self) -> Any:
+    def load(self) -> tuple[Any, int]:
         machine = Machine(self.buffer, find, self.persistent)
         magic, version, _ = machine.load(), machine.load(), machine.load()
         if magic != MAGIC_NUMBER:
@@ -54,7 +54,7 @@ class _Legacy:
             at = self._place(self.storages[str(key)], at)
         if at != len(self.buffer):
             raise FormatError("EXTENT", f"{len(self.buffer) - at} bytes follow the last storage")
-        return tree
+        return tree, machine.steps
 
     def _place(self, storage: Storage, at: int) -> int:
         itemsize = BY_NAME[storage.dtype].numpy.itemsize

@@ -66,6 +66,7 @@ class Storage:
         nbytes: Of its elements.
         memory: Gives its bytes, as uint8; set when the file says where they are.
         big: Whether its numbers are big-endian.
+        inflated: Whether its bytes are inflated anew whenever they are asked for.
     """
 
     key: str
@@ -73,6 +74,7 @@ class Storage:
     nbytes: int
     memory: Callable[[], Array] | None = None
     big: bool = False
+    inflated: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,7 +18,7 @@ from ptformat.tree import Alias, Node, TensorInfo, Value
 
 from ..content import Content, Saving
 from .torch_objects import STORAGES, UNTYPED
-from .zips import ZipOut
+from .zip_write import ZipOut
 
 # The folder of the archive. torch takes the file's name; then equal content would not be equal bytes.
 FOLDER = "archive"

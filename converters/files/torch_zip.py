@@ -14,23 +14,23 @@ from typing import Any
 
 import numpy as np
 
-from ptformat import containers, paths
+from ptformat import containers
 from ptformat.atomic import PathLike
 from ptformat.columns import Header
 from ptformat.dtypes import BY_NAME, Array
 from ptformat.errors import FormatError
-from ptformat.limits import MAX_ENTRIES
-from ptformat.tree import Alias, Entry, TensorInfo
+from ptformat.tree import Alias, TensorInfo, Value
 
-from ..content import Pieces
+from ..content import Entries, Pieces
 from . import torch_legacy, zips
 from .pickles import MAX_BYTES, Machine
 from .torch_objects import Storage, StorageType, Tensor, find, key_is_plain, whole
 from .zips import Archive
 
-# Views may repeat elements: all tensors together hold at most so much.
+# Views may repeat elements, texts may stand in many places: all together hold at most so many times the file's bytes.
 MAX_RATIO = 256
 MAX_REPEATED = 16 * 2**20
+MAX_SHARED = 2**14  # entries of containers that stand in several places
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -47,9 +47,9 @@ class TorchSource:
 
     def __init__(self, path: PathLike) -> None:
         self.name = os.fspath(path)
-        tree, self._close = load(path)
+        tree, steps, self._close = load(path)
         self.header = Header(convention="torch")
-        self._held = Tree(tree, os.path.getsize(path))
+        self._held = Tree(tree, steps, os.path.getsize(path))
         self.entries = self._held.entries
         self.notes: Sequence[str] = self._held.notes()
 
@@ -73,19 +73,22 @@ class Tree:
         FormatError: TYPE for what is no container, tensor or value, LIMIT for more than a file can hold.
     """
 
-    def __init__(self, tree: Any, size: int) -> None:
+    def __init__(self, tree: Any, steps: int, size: int) -> None:
         self.tensors: dict[str, Tensor] = {}
-        self.entries: list[Entry] = []
         self._firsts: dict[Any, str] = {}
+        self._inflated: set[int] = set()
         self._left = max(MAX_REPEATED, MAX_RATIO * size)
-        try:
-            for entry, _ in containers.flatten(tree, self._leaf):
-                if len(self.entries) == MAX_ENTRIES:  # lists in lists may repeat each other without end
-                    raise FormatError("LIMIT", f"more than {MAX_ENTRIES} entries")
-                paths.check(entry.path)
-                self.entries.append(entry)
-        except RecursionError:
-            raise FormatError("PATH", "containers are nested too deeply") from None
+        entries = Entries(steps + MAX_SHARED)  # lists in lists may repeat each other without end
+        for entry, _ in containers.flatten(tree, self._leaf):
+            entries.add(entry)
+            if isinstance(entry, Value) and isinstance(entry.value, (str, bytes)):
+                self._charge(len(entry.value), entry.path)
+        self.entries = entries.found
+
+    def _charge(self, nbytes: int, path: str) -> None:
+        self._left -= nbytes
+        if self._left < 0:
+            raise FormatError("LIMIT", f"{path!r}: all together, views or texts repeat too much", path=path)
 
     def notes(self) -> list[str]:
         """A line where views of one storage overlap and are no ties: each is read as a tensor of its own."""
@@ -111,9 +114,11 @@ class Tree:
             first = self._firsts.setdefault(leaf.identity, path)
             if first != path:
                 return Alias(path, first, leaf.permutation(self.tensors[first]))
-        self._left -= info.nbytes
-        if self._left < 0:
-            raise FormatError("LIMIT", f"tensor {path!r}: all together, views hold too many elements twice", path=path)
+        self._charge(info.nbytes, path)
+        if leaf.storage.inflated:
+            again = id(leaf.storage) in self._inflated
+            self._charge(leaf.storage.nbytes if again else 0, path)
+            self._inflated.add(id(leaf.storage))
         self.tensors[path] = leaf
         return _Shaped(info)
 
@@ -126,14 +131,14 @@ class _Shaped:
         self.shape = info.shape
 
 
-def load(path: PathLike) -> tuple[Any, Any]:
-    """The object in a file of either form, its tensors as `Tensor`, and what lets go of the file."""
+def load(path: PathLike) -> tuple[Any, int, Any]:
+    """The object in a file of either form, with tensors as `Tensor`; the steps it took; what lets go of the file."""
     with open(path, "rb") as file:
         head = file.read(16)
     if torch_legacy.MAGIC[:5] in head:
         return torch_legacy.load(path)
     archive = Archive(path)
-    return _Zipped(archive).load(), archive.close
+    return *_Zipped(archive).load(), archive.close
 
 
 class _Zipped:
@@ -161,13 +166,13 @@ class _Zipped:
             raise FormatError("MALFORMED", f"{self.archive.name}: byte order {order!r}, expected little or big")
         return order == b"big"
 
-    def load(self) -> Any:
+    def load(self) -> tuple[Any, int]:
         data = memoryview(self.archive.read(self.archive.members[self.prefix + "data.pkl"], MAX_BYTES))
         machine = Machine(data, find, self.persistent)
         tree = machine.load()
         if machine.at != len(data):
             raise FormatError("MALFORMED", f"data.pkl: {len(data) - machine.at} bytes follow the pickle")
-        return tree
+        return tree, machine.steps
 
     def persistent(self, said: Any) -> Storage:
         kind, type_, key, _, count = said
@@ -183,9 +188,10 @@ class _Zipped:
         member = self.archive.members.get(f"{self.prefix}data/{key}")
         held = member.nbytes if member else 0
         if held != nbytes:
-            raise FormatError("EXTENT", f"storage {key!r}: member data/{key} holds {held} bytes, expected {nbytes}")
+            raise FormatError("EXTENT", f"storage {key!r}: its member of data/ holds {held} bytes, expected {nbytes}")
 
         def memory() -> Array:
             return self.archive.data(member) if member else np.empty(0, np.uint8)
 
-        return Storage(key, dtype, nbytes, memory, self.big)
+        inflated = member is not None and member.method != zips.STORED
+        return Storage(key, dtype, nbytes, memory, self.big, inflated)

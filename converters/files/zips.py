@@ -1,4 +1,4 @@
-"""Zip archives: where each member's bytes lie, and archives written front to back.
+"""Zip archives: where each member's bytes lie.
 
 Layout from PKWARE's APPNOTE 6.3: members, each a local header and its bytes; then the central directory, which says
 where they are; then the end record, in front of it the ZIP64 ones where 32 bits do not suffice.
@@ -16,26 +16,27 @@ from typing import Any
 
 import numpy as np
 
-from ptformat.atomic import AtomicFile, PathLike
+from ptformat.atomic import PathLike
 from ptformat.backing import map_file
 from ptformat.dtypes import Array
 from ptformat.errors import FormatError
-from ptformat.limits import ALIGN, MAX_ENTRIES
+from ptformat.limits import MAX_ENTRIES
 
 from .spool import gather
 
 MAGIC = b"PK\3\4"
 STORED, DEFLATED = 0, 8
 _PIECE = 8 * 2**20
-_ZIP64_FROM = 0xFFFFFFFF  # a size or an offset from here on needs 64 bits
-_COUNT64_FROM = 0xFFFF
-_DATE = 0x21  # 1980-01-01, the first there is: the same content gives the same bytes
+_MAX_RATIO = 1032  # of deflate: two bits can stand for 258 bytes
+# What is read into memory is a pickle: of real ones deflate makes a fifth, of a million empty dicts a thousandth.
+_MAX_READ_RATIO = 16
+_READ_BYTES = 2**18  # that may be any number of times what is stored
 
-_LOCAL = struct.Struct("<4s5H3L2H")
-_CENTRAL = struct.Struct("<4s6H3L5H2L")
-_END = struct.Struct("<4s4H2LH")
-_END64 = struct.Struct("<4sQ2H2L4Q")
-_LOCATOR = struct.Struct("<4sLQL")
+LOCAL = struct.Struct("<4s5H3L2H")
+CENTRAL = struct.Struct("<4s6H3L5H2L")
+END = struct.Struct("<4s4H2LH")
+END64 = struct.Struct("<4sQ2H2L4Q")
+LOCATOR = struct.Struct("<4sLQL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,65 +76,92 @@ class Archive:
             raise FormatError("TRUNCATED", f"zip archive {self.name}: its directory ends early") from None
 
     def _directory(self) -> dict[str, Member]:
-        count, at, end = self._extent()
+        count, begin, end = self._extent()
         if count > 2 * MAX_ENTRIES:
             raise FormatError("LIMIT", f"zip archive {self.name}: {count} members, at most {2 * MAX_ENTRIES}")
         members: dict[str, Member] = {}
+        places: list[tuple[int, int]] = []
+        at = begin
         for number in range(count):
-            sign, _, _, flags, method, _, _, crc, stored, nbytes, *lengths, _, _, _, offset = _CENTRAL.unpack_from(
+            within = f"the directory ends at byte {end}, within member {number} of {count}"
+            if at + CENTRAL.size > end:
+                raise self._malformed(within)
+            sign, _, _, flags, method, _, _, crc, stored, nbytes, *lengths, _, _, _, offset = CENTRAL.unpack_from(
                 self._buffer, at
             )
             if sign != b"PK\1\2":
                 raise self._malformed(f"no directory entry at byte {at} (member {number} of {count})")
-            at += _CENTRAL.size
+            at += CENTRAL.size
             name, extra, _ = (bytes(self._buffer[a:b]) for a, b in _runs(at, lengths))
             at += sum(lengths)
             if at > end:
-                raise self._malformed(f"the directory ends at byte {end}, within member {number} of {count}")
+                raise self._malformed(within)
             nbytes, stored, offset = _wide(extra, [nbytes, stored, offset])
             text = _decoded(name, flags)
             if text in members:
                 raise FormatError("DUPLICATE", f"zip archive {self.name}: member {text!r} stands twice")
-            members[text] = self._member(text, flags, method, crc, stored, nbytes, offset)
+            members[text] = self._member(text, name, flags, method, crc, stored, nbytes, offset)
+            places.append((offset, members[text].start + stored))
+        if at != end:
+            raise self._malformed(f"the directory ends at byte {at} after {count} members, not at byte {end}")
+        self._check_apart(sorted(places), begin)
         return members
 
+    def _check_apart(self, places: list[tuple[int, int]], begin: int) -> None:
+        """No two members share bytes: a small archive could be inflated to any size that way."""
+        reached = 0
+        for start, end in places:
+            if start < reached:
+                raise self._malformed(f"two members overlap at byte {start}")
+            reached = end
+        if reached > begin:
+            raise self._malformed(f"the directory begins at byte {begin}, within the last member")
+
     def _extent(self) -> tuple[int, int, int]:
-        """How many members the directory has, where it begins, and where it ends at the latest."""
-        tail = bytes(self._buffer[-(_END.size + 0xFFFF) :])
+        """How many members the directory has, where it begins and where it ends."""
+        tail = bytes(self._buffer[-(END.size + 0xFFFF) :])
         found = tail.rfind(b"PK\5\6")
         if found < 0:
             what = "no end of a zip directory was found, so the file is cut off or no zip archive"
             raise FormatError("TRUNCATED", f"{self.name}: {what}")
         end = len(self._buffer) - len(tail) + found
-        _, _, _, _, count, _, at, _ = _END.unpack_from(self._buffer, end)
-        if end >= _LOCATOR.size and bytes(self._buffer[end - _LOCATOR.size :][:4]) == b"PK\6\7":
-            _, _, end, _ = _LOCATOR.unpack_from(self._buffer, end - _LOCATOR.size)
+        _, _, _, _, count, size, at, comment = END.unpack_from(self._buffer, end)
+        if end + END.size + comment != len(self._buffer):
+            behind = len(self._buffer) - end - END.size
+            raise self._malformed(f"{behind} bytes follow the end record, which says {comment}")
+        if end >= LOCATOR.size and bytes(self._buffer[end - LOCATOR.size :][:4]) == b"PK\6\7":
+            _, _, end, _ = LOCATOR.unpack_from(self._buffer, end - LOCATOR.size)
             if end > len(self._buffer):
                 raise self._malformed(f"the ZIP64 end record lies at byte {end} of {len(self._buffer)}")
-            sign, *_, count, _, at = _END64.unpack_from(self._buffer, end)
+            sign, *_, count, size, at = END64.unpack_from(self._buffer, end)
             if sign != b"PK\6\6":
                 raise self._malformed(f"no ZIP64 end record at byte {end}")
-        if at > end:
-            raise self._malformed(f"the directory begins at byte {at}, behind its end at byte {end}")
+        if at + size != end:
+            raise self._malformed(f"the directory ends at byte {at + size}, its end record begins at byte {end}")
         return count, at, end
 
-    def _member(self, name: str, flags: int, method: int, crc: int, stored: int, nbytes: int, offset: int) -> Member:
+    def _member(
+        self, name: str, raw: bytes, flags: int, method: int, crc: int, stored: int, nbytes: int, offset: int
+    ) -> Member:
         if flags & 1:
             raise FormatError("FORMAT", f"zip archive {self.name}: member {name!r} is encrypted")
         if method not in (STORED, DEFLATED):
             what = f"member {name!r} is compressed by method {method}; stored and deflated ones are read"
             raise FormatError("CODEC", f"zip archive {self.name}: {what}")
-        if offset + _LOCAL.size > len(self._buffer):
+        if offset + LOCAL.size > len(self._buffer):
             raise FormatError("TRUNCATED", f"zip archive {self.name}: member {name!r} begins behind the file's end")
-        sign, *_, name_size, extra_size = _LOCAL.unpack_from(self._buffer, offset)
-        if sign != MAGIC:
+        sign, *_, name_size, extra_size = LOCAL.unpack_from(self._buffer, offset)
+        here = self._buffer[offset + LOCAL.size :][:name_size]
+        if sign != MAGIC or here != raw:
             raise self._malformed(f"no header of member {name!r} at byte {offset}")
-        start = offset + _LOCAL.size + name_size + extra_size
+        start = offset + LOCAL.size + name_size + extra_size
         if start + stored > len(self._buffer):
             what = f"member {name!r} needs bytes {start} to {start + stored}, the file has {len(self._buffer)}"
             raise FormatError("TRUNCATED", f"zip archive {self.name}: {what}")
         if method == STORED and stored != nbytes:
             raise self._malformed(f"member {name!r} is stored in {stored} bytes but said to hold {nbytes}")
+        if nbytes > _MAX_RATIO * stored:
+            raise self._malformed(f"member {name!r} cannot hold {nbytes} bytes, deflated to {stored}")
         return Member(name, start, stored, nbytes, method, crc)
 
     def _malformed(self, what: str) -> FormatError:
@@ -156,9 +184,14 @@ class Archive:
             raise self._malformed(f"member {member.name!r} cannot be inflated ({error})") from None
 
     def read(self, member: Member, limit: int) -> bytes:
-        """A small member in memory, its checksum verified; LIMIT where it holds more than `limit` bytes."""
+        """A small member in memory, its checksum verified.
+
+        Raises:
+            FormatError: LIMIT where it holds more than `limit` bytes, or was deflated to next to nothing; CHECKSUM.
+        """
+        limit = min(limit, max(_READ_BYTES, _MAX_READ_RATIO * member.stored))
         if member.nbytes > limit:
-            what = f"member {member.name!r} holds {member.nbytes} bytes, at most {limit} are read"
+            what = f"member {member.name!r} holds {member.nbytes} bytes in {member.stored}, at most {limit} are read"
             raise FormatError("LIMIT", f"zip archive {self.name}: {what}")
         data = self.data(member).tobytes()
         if zlib.crc32(data) != member.crc:
@@ -225,59 +258,8 @@ def names(path: Path) -> list[str]:
         return list(Archive(path).members)
     except FormatError:
         with open(path, "rb") as file:
-            head = file.read(_LOCAL.size + 1024)
-        if len(head) < _LOCAL.size:
+            head = file.read(LOCAL.size + 1024)
+        if len(head) < LOCAL.size:
             return []
-        length = _LOCAL.unpack_from(head)[-2]
-        return [head[_LOCAL.size : _LOCAL.size + length].decode("utf-8", "replace")]
-
-
-class ZipOut:
-    """A zip archive written front to back: members stored, their bytes at multiples of 64, as torch has them."""
-
-    def __init__(self, file: AtomicFile) -> None:
-        self._file = file
-        self._directory = bytearray()
-        self._count = 0
-
-    def add(self, name: str, nbytes: int, pieces: Iterable[Any]) -> None:
-        """A member of `nbytes`, its checksum behind it, as it is known only then."""
-        offset, encoded = self._file.position, name.encode()
-        wide = nbytes >= _ZIP64_FROM
-        flags = 0x808 if nbytes else 0x800
-        extra = struct.pack("<2H2Q", 1, 16, nbytes, nbytes) if wide else b""
-        fill = -(offset + _LOCAL.size + len(encoded) + len(extra) + 4) % ALIGN
-        extra += b"FB" + struct.pack("<H", fill) + b"Z" * fill
-        said = 0xFFFFFFFF if wide else nbytes
-        lengths = len(encoded), len(extra)
-        version = 45 if wide else 20
-        self._file.write(_LOCAL.pack(MAGIC, version, flags, STORED, 0, _DATE, 0, said, said, *lengths))
-        self._file.write(encoded + extra)
-        start, crc = self._file.position, 0
-        for piece in pieces:
-            crc = zlib.crc32(piece, crc)
-            self._file.write(piece)
-        assert self._file.position - start == nbytes
-        if nbytes:
-            self._file.write(struct.pack("<4sL2Q" if wide else "<4s3L", b"PK\7\x08", crc, nbytes, nbytes))
-        self._enter(encoded, flags, crc, nbytes, offset)
-
-    def _enter(self, name: bytes, flags: int, crc: int, nbytes: int, offset: int) -> None:
-        wide = [number for number in (nbytes, nbytes, offset) if number >= _ZIP64_FROM]
-        extra = struct.pack(f"<2H{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
-        size, at = (0xFFFFFFFF if number >= _ZIP64_FROM else number for number in (nbytes, offset))
-        version = 45 if wide else 20
-        fields = version, version, flags, STORED, 0, _DATE, crc, size, size, len(name), len(extra), 0, 0, 0, 0, at
-        self._directory += _CENTRAL.pack(b"PK\1\2", *fields) + name + extra
-        self._count += 1
-
-    def finish(self) -> None:
-        """Write the directory."""
-        at, size, count = self._file.position, len(self._directory), self._count
-        self._file.write(self._directory)
-        if max(at, size) >= _ZIP64_FROM or count >= _COUNT64_FROM:
-            end = self._file.position
-            self._file.write(_END64.pack(b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, at))
-            self._file.write(_LOCATOR.pack(b"PK\6\7", 0, end, 1))
-        count = min(count, 0xFFFF)
-        self._file.write(_END.pack(b"PK\5\6", 0, 0, count, count, min(size, 0xFFFFFFFF), min(at, 0xFFFFFFFF), 0))
+        length = LOCAL.unpack_from(head)[-2]
+        return [head[LOCAL.size : LOCAL.size + length].decode("utf-8", "replace")]

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from ..errors import plain as plain
+
 UNITS = ("kB", "MB", "GB", "TB")
 
 
@@ -23,13 +25,6 @@ class Verb(click.Command):
         """The example, then what click says."""
         formatter.write(f"Example: {self.example}\n\n")
         super().format_help(ctx, formatter)
-
-
-def plain(text: str) -> str:
-    """Text that cannot move the cursor or break the line: whatever does not print is escaped."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def size(nbytes: int) -> str:

@@ -6,7 +6,8 @@ from sources import bits, same
 
 from ptformat import FormatError
 from ptformat.columns import Header
-from ptformat.converters.content import MemorySource, check_shape, moved, untied, whole
+from ptformat.converters import content
+from ptformat.converters.content import Entries, MemorySource, check_shape, moved, untied, whole
 from ptformat.converters.files.spool import IN_MEMORY_BYTES, gather
 from ptformat.tree import Alias, Node, TensorInfo, Value
 
@@ -36,13 +37,13 @@ def test_a_source_in_memory() -> None:
 
 
 def test_all_of_a_source() -> None:
-    content = whole(HELD)
-    assert content.nbytes == W.nbytes
-    assert content.header is HELD.header
-    tensor, alias, same_alias = content.entries[1:4]
-    assert joined(content.pieces(tensor)) == W.tobytes()  # type: ignore[arg-type]
-    assert joined(content.pieces(alias)) == W.transpose(2, 0, 1).tobytes()  # type: ignore[arg-type]
-    assert joined(content.pieces(same_alias)) == W.tobytes()  # type: ignore[arg-type]
+    held = whole(HELD)
+    assert held.nbytes == W.nbytes
+    assert held.header is HELD.header
+    tensor, alias, same_alias = held.entries[1:4]
+    assert joined(held.pieces(tensor)) == W.tobytes()  # type: ignore[arg-type]
+    assert joined(held.pieces(alias)) == W.transpose(2, 0, 1).tobytes()  # type: ignore[arg-type]
+    assert joined(held.pieces(same_alias)) == W.tobytes()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("perm", [None, (0, 1, 2), (2, 1, 0), (1, 2, 0), (0, 2, 1)])
@@ -79,6 +80,37 @@ def test_shapes_beyond_the_limits(shape: tuple[int, ...]) -> None:
     assert (caught.value.code, caught.value.path) == ("SHAPE", "p.q")
 
 
+def test_a_text_that_has_no_utf_8() -> None:
+    content.check_text("é \U0001f9e0 \ue000", "there")
+    with pytest.raises(FormatError, match=r"there: string 'a\\udfff' holds a lone surrogate") as caught:
+        content.check_text("a\udfff", "there")
+    assert caught.value.code == "TYPE"
+
+
 @pytest.mark.parametrize("shape", [(), (0,), (1,) * 32, (2**50,), (2**50, 0)])
 def test_shapes_within_the_limits(shape: tuple[int, ...]) -> None:
     check_shape(TensorInfo("p", "uint8", shape))
+
+
+def test_entries_are_counted_and_their_paths_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = Entries(3)
+    for path in ("a", "b.c", ""):
+        entries.add(Value(path, 1))
+    for path, code, message in (
+        ("d", "LIMIT", "more than 3 entries"),
+        ("d\n", "PATH", r"path 'd\n': control character U+000A"),
+        ("d" * 1025, "PATH", f"path {'d' * 40!r}… has 1025 bytes, at most 1024 are allowed"),
+    ):
+        with pytest.raises(FormatError) as caught:
+            entries.add(Value(path, 1))
+        assert (caught.value.code, caught.value.message) == (code, message)
+    assert [entry.path for entry in entries.found] == ["a", "b.c", ""]
+    monkeypatch.setattr(content, "MAX_PATHS_BYTES", 10)
+    entries = Entries(2**30)
+    entries.add(Value("1234567890", 1))
+    with pytest.raises(FormatError, match="paths of more than 10 bytes all together") as caught:
+        entries.add(Value("1", 1))
+    assert caught.value.code == "LIMIT"
+    monkeypatch.setattr(content, "MAX_ENTRIES", 0)
+    with pytest.raises(FormatError, match="more than 0 entries"):
+        Entries(2**30).add(Value("", 1))

@@ -412,7 +412,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "metadata-cut": (lambda path: (path / "_METADATA").write_text('{"tree'), "MALFORMED"),
     "metadata-list": (lambda path: (path / "_METADATA").write_text("[]"), "MALFORMED"),
     "metadata-empty": (_rows(), "MALFORMED"),
-    "metadata-deep": (lambda path: (path / "_METADATA").write_text("[" * 10**6), "MALFORMED"),
+    "metadata-deep": (lambda path: (path / "_METADATA").write_text("[" * 10**6), "LIMIT"),
     "no-values": (lambda path: shutil.rmtree(path / "ocdbt.process_0"), "DATA"),
     "value-cut": (lambda path: _largest(path).write_bytes(_largest(path).read_bytes()[:1000]), "TRUNCATED"),
     "value-changed": (lambda path: _largest(path).write_bytes(bytes(_largest(path).stat().st_size)), "DATA"),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+import torch
 from nets import minilm
 from sources import bits, read, rewrite, safetensors_bytes, said, same
 
@@ -181,8 +182,8 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "tensor unplaced": (unplaced, "MALFORMED", "'two.safetensors' holds 'a.bias', of which the index says nothing"),
     "tensor twice": (twice, "DUPLICATE", "'b.weight' is in 'one.safetensors' and in 'two.safetensors'"),
     "tensor and tie": (twice_tied, "DUPLICATE", "'b.weight' is in two shards"),
-    "name twice": (rewritten('{"weight_map": {"a": "x", "a": "x"}}'), "DUPLICATE", "a name stands twice"),
-    "key twice": (rewritten('{"weight_map": {}, "weight_map": {}}'), "DUPLICATE", "a name stands twice"),
+    "name twice": (rewritten('{"weight_map": {"a": "x", "a": "x"}}'), "DUPLICATE", "key 'a' stands twice in one map"),
+    "key twice": (rewritten('{"weight_map": {}, "weight_map": {}}'), "DUPLICATE", "key 'weight_map' stands twice"),
     "itself": (placed(x=INDEX), "MALFORMED", "is an index itself"),
     "up": (placed(x="../outside.safetensors"), "PATH", "'../outside.safetensors' is not the name of a file beside it"),
     "absolute": (placed(x="/etc/passwd"), "PATH", "'/etc/passwd' is not"),
@@ -192,17 +193,30 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "dots": (placed(x=".."), "PATH", "is not the name of a file beside it"),
     "no name": (placed(x=""), "PATH", "'' is not the name of a file beside it"),
     "zero": (placed(x="a\0b"), "PATH", "is not the name of a file beside it"),
+    "home": (placed(x="~"), "TRUNCATED", "the file '~' is missing"),
+    "long": (placed(x="a" * 256), "PATH", "is not the name of a file beside it"),
+    "long by bytes": (placed(x="ü" * 128), "PATH", "is not the name of a file beside it"),
+    "surrogate": (placed(x="\ud800"), "PATH", "'\\ud800' is not the name of a file beside it"),
     "number": (placed(x=3), "MALFORMED", "weight_map is not an object of strings"),
     "list": (rewritten('{"weight_map": ["a"]}'), "MALFORMED", "weight_map is not an object of strings"),
     "no JSON": (rewritten('{"weight_map": {'), "MALFORMED", "no JSON"),
     "no UTF-8": (rewritten(b'{"weight_map": "\xff"}'), "MALFORMED", "no JSON"),
-    "deep": (rewritten(DEEP), "MALFORMED", "no JSON"),
+    "deep": (rewritten(DEEP), "LIMIT", "nested too deeply"),
     "link out": (linked_out, "PATH", "'two.safetensors' is a link that leads out of"),
     "link to nothing": (linked_to_nothing, "TRUNCATED", "'two.safetensors' is missing"),
     "link to itself": (looped, "TRUNCATED", "'two.safetensors' is missing"),
     "folder": (folder_as_shard, "FORMAT", "'two.safetensors' in"),
     "pipe": (pipe_as_shard, "FORMAT", "is no regular file"),
 }
+
+
+def test_two_tensors_of_one_name_in_a_shard(tmp_path: Path) -> None:
+    """A nested one and one whose key holds the dot: in a flat state dict they are the same."""
+    torch.save({"a": {"b": torch.ones(2)}, "a.b": torch.zeros(2)}, tmp_path / "x.bin")
+    (tmp_path / INDEX).write_text(json.dumps({"weight_map": {"a.b": "x.bin"}}))
+    with pytest.raises(ptformat.FormatError, match=r"two tensors of the shard 'x\.bin' are called 'a\.b'") as caught:
+        open_source(tmp_path / INDEX)
+    assert caught.value.code == "DUPLICATE"
 
 
 @pytest.mark.parametrize("name", FAULTS)

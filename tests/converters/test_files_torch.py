@@ -20,7 +20,7 @@ from sources import bits, read, rewrite, same
 import ptformat
 from ptformat.converters import copy
 from ptformat.converters.content import MemorySource, Saving, whole
-from ptformat.converters.files import open_source, pickles, torch_zip, write, zips
+from ptformat.converters.files import open_source, pickles, torch_zip, write, zip_write, zips
 from ptformat.converters.files.torch_objects import STORAGES, UNTYPED
 from ptformat.converters.files.torch_zip import TorchSource
 from ptformat.dtypes import TABLE
@@ -230,8 +230,8 @@ def test_members_are_aligned_and_whole(tmp_path: Path) -> None:
 
 def test_sizes_beyond_32_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ZIP64 records, at sizes a test can hold."""
-    monkeypatch.setattr(zips, "_ZIP64_FROM", 1000)
-    monkeypatch.setattr(zips, "_COUNT64_FROM", 3)
+    monkeypatch.setattr(zip_write, "_ZIP64_FROM", 1000)
+    monkeypatch.setattr(zip_write, "_COUNT64_FROM", 3)
     tree = {"a": torch.arange(3), "b": torch.arange(500.0), "c": torch.arange(4)}
     save(tree, tmp_path / "x")
     rewrite(tmp_path / "x", tmp_path / "y.pt")
@@ -245,13 +245,18 @@ def test_sizes_beyond_32_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert file.testzip() is None
 
 
+def rezipped(old: Path, new: Path, method: int) -> None:
+    """The same members, written by another zip tool."""
+    with zipfile.ZipFile(old) as given, zipfile.ZipFile(new, "w", method) as made:
+        for name in given.namelist():
+            made.writestr(name, given.read(name))
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_rewritten_by_other_zip_tools(method: int, tmp_path: Path) -> None:
     tree = {"a.w": torch.arange(5000.0), "b": torch.zeros(0)}
     save(tree, tmp_path / "x")
-    with zipfile.ZipFile(tmp_path / "x") as old, zipfile.ZipFile(tmp_path / "y", "w", method) as new:
-        for name in old.namelist():
-            new.writestr(name, old.read(name))
+    rezipped(tmp_path / "x", tmp_path / "y", method)
     assert {key: array.tolist() for key, array in read(tmp_path / "y").items()} == {
         key: tensor.tolist() for key, tensor in tree.items()
     }
@@ -259,9 +264,7 @@ def test_rewritten_by_other_zip_tools(method: int, tmp_path: Path) -> None:
 
 def test_methods_that_are_not_read(tmp_path: Path) -> None:
     save({"a": torch.ones(2)}, tmp_path / "x")
-    with zipfile.ZipFile(tmp_path / "x") as old, zipfile.ZipFile(tmp_path / "y", "w", zipfile.ZIP_BZIP2) as new:
-        for name in old.namelist():
-            new.writestr(name, old.read(name))
+    rezipped(tmp_path / "x", tmp_path / "y", zipfile.ZIP_BZIP2)
     with pytest.raises(ptformat.FormatError, match="compressed by method 12"):
         TorchSource(tmp_path / "y")
 
@@ -516,7 +519,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 @FORMS
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_pickles(name: str, zipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch_zip, "MAX_ENTRIES", 10_000)  # what doubles reaches any limit, this one soon
+    monkeypatch.setattr(torch_zip, "MAX_SHARED", 10_000)  # what doubles reaches any limit, this one soon
     body, code = HOSTILE[name]
     storages = (bytes(24),) if FLOATS in body else ()
     path = packed(tmp_path / "x", body, zipped, storages)
@@ -563,34 +566,66 @@ def test_a_pickle_of_too_many_steps_or_bytes(tmp_path: Path, monkeypatch: pytest
             assert code_of(legacy) == "LIMIT"
 
 
-def small(path: Path, zipped: bool) -> bytes:
-    w = torch.arange(6.0).reshape(2, 3)
-    save({"m": {"a.w": w, "a.t": w.T}, "o": [1, None, 0.5, "t", b"b"], 3: torch.ones(2).bfloat16()}, path, zipped)
-    return path.read_bytes()
+@FORMS
+@pytest.mark.parametrize(
+    ("made", "call"),
+    [
+        (b"(" + b"K\1" * 1000 + b"t", b"ctorch\nSize\n"),
+        (b"(" + b"K\1K\2\x86" * 1000 + b"t", b"ccollections\nOrderedDict\n"),
+        (b"](" + b"K\1K\2\x86" * 1000 + b"e", b"ccollections\nOrderedDict\n"),
+    ],
+)
+def test_an_argument_counts_each_time(
+    made: bytes, call: bytes, zipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four bytes call with what a thousand made."""
+    monkeypatch.setattr(pickles, "MAX_STEPS", 12_000)
+    for calls, fits in ((1, True), (3, False)):
+        body = made + b"q\x00" + call + b"q\x01" + b"h\1h\0\x85R0" * calls + b"00N"
+        path = packed(tmp_path / "x", body, zipped)
+        if fits:
+            assert open_source(path).entries == [Value("", None)]
+        else:
+            assert code_of(path) == "LIMIT"
+
+
+def test_a_text_counts_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = b"X" + struct.pack("<I", 50_000) + b"a" * 50_000 + b"q\x00"
+    encode = b"X\6\0\0\0latin1q\2" + b"c_codecs\nencode\nq\1"
+    for calls, code in ((10, ""), (200, "LIMIT")):
+        path = packed(tmp_path / "x", text + encode + b"h\1h\0h\2\x86R0" * calls + b"000N", False)
+        monkeypatch.setattr(pickles, "MAX_STEPS", 5000)
+        assert (code_of(path) if code else len(open_source(path).entries)) == (code or 1)
 
 
 @FORMS
-def test_cut_at_every_length(zipped: bool, tmp_path: Path) -> None:
-    data = small(tmp_path / "x", zipped)
-    # The first byte alone is a whole msgpack file: an empty map.
-    for length in range(1 if zipped else 2, len(data)):
-        (tmp_path / "cut").write_bytes(data[:length])
-        with pytest.raises(ptformat.FormatError):
-            open_source(tmp_path / "cut")
+@pytest.mark.parametrize("kind", [b"X", b"B"])
+def test_a_text_in_many_places(kind: bytes, zipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = kind + struct.pack("<I", 1000) + b"a" * 1000 + b"q\x000"
+    monkeypatch.setattr(torch_zip, "MAX_RATIO", 4)
+    monkeypatch.setattr(torch_zip, "MAX_REPEATED", 10_000)
+    assert len(open_source(packed(tmp_path / "x", text + b"](" + b"h\0" * 10 + b"e", zipped)).entries) == 11
+    assert code_of(packed(tmp_path / "x", text + b"](" + b"h\0" * 20 + b"e", zipped)) == "LIMIT"
 
 
-@FORMS
-def test_every_byte_changed_gives_no_other_error(zipped: bool, tmp_path: Path) -> None:
-    data = small(tmp_path / "x", zipped)
-    refused = 0
-    for at in range(len(data)):
-        for change in (0x01, 0x20, 0x80, 0xFF):
-            (tmp_path / "x").write_bytes(data[:at] + bytes([data[at] ^ change]) + data[at + 1 :])
-            try:
-                read(tmp_path / "x")
-            except ptformat.FormatError:
-                refused += 1
-    assert refused > len(data)
+def test_views_of_a_deflated_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it is inflated for each of them."""
+    whole = torch.arange(1000.0)
+    save({"a": whole[:1], "b": whole[1:3], "c": whole[3:]}, tmp_path / "x")
+    rezipped(tmp_path / "x", tmp_path / "y", zipfile.ZIP_DEFLATED)
+    assert {key: len(array) for key, array in read(tmp_path / "y").items()} == {"a": 1, "b": 2, "c": 997}
+    monkeypatch.setattr(torch_zip, "MAX_RATIO", 0)
+    for budget, code in ((4 * 3000, ""), (4 * 3000 - 1, "LIMIT")):
+        monkeypatch.setattr(torch_zip, "MAX_REPEATED", budget)
+        assert len(read(tmp_path / "x")) == 3  # stored, it is there once
+        assert (code_of(tmp_path / "y") if code else len(read(tmp_path / "y"))) == (code or 3)
+
+
+def test_a_pickle_deflated_to_next_to_nothing(tmp_path: Path) -> None:
+    for count, code in ((200_000, ""), (400_000, "LIMIT")):
+        with zipfile.ZipFile(tmp_path / "x", "w", zipfile.ZIP_DEFLATED) as file:
+            file.writestr("x/data.pkl", b"\x80\x02](" + b"}0" * (count // 2) + b"e.")
+        assert (code_of(tmp_path / "x") if code else len(open_source(tmp_path / "x").entries)) == (code or 1)
 
 
 def member_faults() -> Iterator[tuple[str, dict[str, bytes | None], str]]:

@@ -116,6 +116,10 @@ FAULTS = {
     'stack = [{ list = "a", axis = true }]': "stack[0].axis is True, expected an integer",
     'stack = [{ list = "a", cycle = 0 }]': "stack[0].cycle is 0, expected an integer from 1 on",
     'stack = [{ list = "a", into = "b{x}" }]': "stack[0].into is 'b{x}', expected a path with {phase}",
+    'stack = [{ list = "a", into = "{phase:9999}" }]': "stack[0].into is '{phase:9999}', expected a path with {phase}",
+    'stack = [{ list = "a", into = "{phase.x}" }]': "stack[0].into is '{phase.x}', expected a path with {phase}",
+    'stack = [{ list = "a", rest = "{n!r}" }]': "stack[0].rest is '{n!r}', expected a path with {n}",
+    'stack = [{ list = "a", rest = "{}" }]': "stack[0].rest is '{}', expected a path with {n}",
     'stack = [{ list = "a", rest = "b{" }]': "stack[0].rest is 'b{', expected a path with {n}",
     'unstack = [{ path = "a", axis = "0" }]': "unstack[0].axis is '0', expected an integer",
     'facts = { a = "1" }': "facts.a is '1', expected a table of integers or numbers",
@@ -291,12 +295,13 @@ def test_files(tmp_path, monkeypatch):
     assert "no such file, and no family of that name (bert, gemma, gpt2, llama, t5): 'nothing'" in str(missing.value)
     for content, text in (
         (b"#" * ((1 << 20) + 1), "more than 1048576 bytes of rules"),
+        (b"\n[" + b"a." * 100_000 + b"a]", "a line of more than 16384 bytes"),
         (b"name = '\xff'", "no UTF-8 at byte 8"),
-        (b"a = " + b"[" * 100_000, "nested too deeply"),
+        (b"a = " + b"[" * 10_000, "nested too deeply"),
     ):
         (tmp_path / "a.toml").write_bytes(content)
         with pytest.raises(FormatError) as caught:
             load(tmp_path / "a.toml")
         assert caught.value.message == f"{tmp_path / 'a.toml'}: {text}"
-    (tmp_path / "a.toml").write_bytes(b"#" * (1 << 20))
+    (tmp_path / "a.toml").write_bytes((b"#" * ((1 << 14) - 1) + b"\n") * (1 << 6))
     assert load(tmp_path / "a.toml") == Rules()
