@@ -12,7 +12,7 @@ import numpy as np
 
 from . import dtypes, paths
 from .dtypes import Array
-from .errors import FormatError
+from .errors import FormatError, shown
 from .limits import MAX_PATH_DEPTH
 from .paths import Segments
 from .tree import Alias, Entry, Node, TensorInfo, Value
@@ -297,7 +297,7 @@ class _Growing:
             assert self.node is not None
             keyed = dict(zip(self.node.keys or (), done.values(), strict=True))
             if len(keyed) != len(done):  # the file may tell 1, 1.0 and true apart
-                what = f"{self.node.path or 'the root'!r}: keys {list(self.node.keys or ())} are not distinct in Python"
+                what = f"{self.node.path or 'the root'!r}: keys {shown(list(self.node.keys or ()))} are not distinct in Python"
                 raise FormatError("TYPE", what, path=self.node.path)
             return keyed
         return done

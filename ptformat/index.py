@@ -13,7 +13,7 @@ from .codecs import PLANES, RAW, planes
 from .columns import PACKED, SPARSE, TYPES, Column, Index
 from .columns import Header as Header
 from .dtypes import TABLE
-from .errors import FormatError
+from .errors import FormatError, shown
 from .limits import (
     CHUNK_STEP,
     MAX_CHUNK_BYTES,
@@ -128,9 +128,9 @@ def _check_schema(content: Any) -> None:
     if type(requires) is not list or any(type(name) is not str for name in requires):
         raise _schema("'requires' must be an array of strings")
     if any(a.encode() >= b.encode() for a, b in pairwise(requires)):
-        raise _schema(f"'requires' {requires} is not in strictly ascending order")
+        raise _schema(f"'requires' {shown(requires)} is not in strictly ascending order")
     if unknown := [name for name in requires if name not in FEATURES]:
-        raise FormatError("FEATURE", f"the file requires {', '.join(unknown)}: not known to this reader")
+        raise FormatError("FEATURE", f"the file requires {shown(unknown)[1:-1]}: not known to this reader")
     for name in REQUIRED:
         if name not in content:
             raise _schema(f"key {name!r} is missing")

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgpack
 
-from .errors import FormatError
+from .errors import FormatError, shown
 from .limits import MAX_DEPTH, MAX_INDEX_VALUES
 
 _NAN = struct.pack(">d", math.nan)
@@ -192,7 +192,7 @@ class _Decoding:
             raw = self.buffer[at : at + size]
             if last is not None and raw <= last:
                 code, what = ("DUPLICATE", "repeated") if raw == last else ("NONCANONICAL", "out of order")
-                raise FormatError(code, f"index byte {start}: map key {key!r} is {what}")
+                raise FormatError(code, f"index byte {start}: map key {shown(key)} is {what}")
             last = raw
             members[key], at = self.value(at + size, depth + 1)
         return members, at

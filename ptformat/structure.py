@@ -9,7 +9,7 @@ import numpy as np
 
 from . import paths, profile
 from .columns import ALIAS, NODE, TENSOR, TYPES, Index
-from .errors import FormatError
+from .errors import FormatError, shown
 from .tree import FORMS, ORDERED_FORMS
 
 
@@ -59,19 +59,19 @@ def _rank(index: Index, row: int) -> int | None:
 
 def _names(value: Any) -> str | None:
     good = type(value) is list and value and all(type(name) is str and name for name in value)
-    return None if good else f"{value!r}, expected a list of names, not empty"
+    return None if good else f"{shown(value)}, expected a list of names, not empty"
 
 
 def _name(value: Any) -> str | None:
-    return None if type(value) is str and value else f"{value!r}, expected a string, not empty"
+    return None if type(value) is str and value else f"{shown(value)}, expected a string, not empty"
 
 
 def _map(value: Any) -> str | None:
-    return None if type(value) is dict and value else f"{value!r}, expected a map, not empty"
+    return None if type(value) is dict and value else f"{shown(value)}, expected a map, not empty"
 
 
 def _flag(value: Any) -> str | None:
-    return None if type(value) is bool else f"{value!r}, expected true or false"
+    return None if type(value) is bool else f"{shown(value)}, expected true or false"
 
 
 def _key(key: Any) -> bool:
@@ -85,7 +85,7 @@ def _keys(value: Any) -> str | None:
 
 def _perm(value: Any) -> str | None:
     good = type(value) is list and all(type(axis) is int for axis in value)
-    return None if good else f"{value!r}, expected a list of axes"
+    return None if good else f"{shown(value)}, expected a list of axes"
 
 
 _FAULTS = {
@@ -111,9 +111,9 @@ def _check_aliases(index: Index) -> None:
         if (perm := perms.get(row)) is not None:
             rank = int(index.columns["rank"][index.ordinals[target]])
             if sorted(perm) != list(range(rank)):
-                raise _alias(index, row, f"perm {perm} is no permutation of {rank} axes")
+                raise _alias(index, row, f"perm {shown(perm)} is no permutation of {rank} axes")
             if perm == sorted(perm):
-                raise _alias(index, row, f"perm {perm} is the identity, which is not written")
+                raise _alias(index, row, f"perm {shown(perm)} is the identity, which is not written")
 
 
 def _alias(index: Index, row: int, what: str) -> FormatError:
@@ -133,7 +133,7 @@ def _check_inheritance(index: Index) -> None:
             target = int(index.columns["alias"][index.ordinals[row]])
             inherited = index.inherited(target, tuple(perm) if perm else None).get(name)
             if inherited == (tuple(value) if name == "axes" else value):
-                what = f"{_entry(index, row)}: {name} {value!r} is its target's and is not written again"
+                what = f"{_entry(index, row)}: {name} {shown(value)} is its target's and is not written again"
                 raise FormatError("NONCANONICAL", what, path=index.paths[row])
 
 
@@ -261,7 +261,7 @@ class _Nesting:
             row = self.nodes[path]
             form, found = _form(self.index, row), [paths.parse(child)[-1] for child in children[path]]
             if form in ("list", "tuple") and found != [str(i) for i in range(len(found))]:
-                raise self._tree(row, f"is a {form} with children {found[:8]}, expected 0, 1, 2, … in order")
+                raise self._tree(row, f"is a {form} with children {shown(found)}, expected 0, 1, 2, … in order")
             if form == "keys":
                 keys = self.index.sparse["keys"][row]
                 if len(keys) != len(found):

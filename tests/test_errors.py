@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from ptformat.errors import CALL_CODES, READ_CODES, FormatError, several
+from ptformat.errors import CALL_CODES, READ_CODES, FormatError, several, shown
 
 
 def test_is_a_value_error_with_its_facts():
@@ -36,3 +36,37 @@ def test_codes_are_distinct_upper_case_words():
     codes = READ_CODES + CALL_CODES
     assert len(set(codes)) == len(codes) == 24
     assert all(code.isalpha() and code.isupper() for code in codes)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "None"),
+        (-(2**63), "-9223372036854775808"),
+        ("a\nb\x1b[0m", r"'a\nb\x1b[0m'"),
+        (b"\0", r"b'\x00'"),
+        ("é" * 80, repr("é" * 80)),
+        ("é" * 81, repr("é" * 80) + "…"),
+        (bytes(81), repr(bytes(80)) + "…"),
+        ([], "[]"),
+        ((), "()"),
+        ({}, "{}"),
+        ([1, 1.0, True], "[1, 1.0, True]"),
+        ((1,), "(1,)"),
+        ([*range(8)], "[0, 1, 2, 3, 4, 5, 6, 7]"),
+        ([*range(9)], "[0, 1, 2, 3, 4, 5, 6, 7, …]"),
+        ({n: "x" for n in "abcdefghi"}, "{" + ", ".join(f"'{n}': 'x'" for n in "abcdefgh") + ", …}"),
+        ([[[[]]]], "[[[[]]]]"),
+        ([[[[1], {2: 3}, (4,), ()]]], "[[[[…], {…}, (…), ()]]]"),
+    ],
+)
+def test_a_value_is_shown_short(value, text):
+    assert shown(value) == text
+
+
+def test_a_value_that_is_shown_is_not_gone_through():
+    """A message of a value with 2**60 leaves is made at once."""
+    value = "x" * 200
+    for _ in range(60):
+        value = [value, value]
+    assert shown(value) == "[[[[…], […]], [[…], […]]], [[[…], […]], [[…], […]]]]"
