@@ -131,7 +131,21 @@ def free(rng: Random, content: Content) -> None:
 
 
 MUTATIONS: tuple[Callable[[Random, Content], None], ...] = (
-    *(drop_key, new_key, swap, packed_items, packed_items, packed_items, text, text, listed, listed, sparse, sparse, free),
+    *(
+        drop_key,
+        new_key,
+        swap,
+        packed_items,
+        packed_items,
+        packed_items,
+        text,
+        text,
+        listed,
+        listed,
+        sparse,
+        sparse,
+        free,
+    ),
 )
 
 
@@ -166,7 +180,11 @@ def mutate_bytes(rng: Random, index: bytes, plain: Plain) -> bytes:
             wide = {8: b"\xde\0", 9: b"\xdc\0"}.get(lead >> 4, b"") + bytes([lead & 15])
         return index[:at] + wide + index[at + 1 :]
     if kind == 1:
-        return index[:at] + bytes([rng.choice((0xC1, 0xC0, 0xC6, 0xC7, 0xCA, 0xCB, 0xD4, 0xDB, 0xDD, 0xDF))]) + index[at + 1 :]
+        return (
+            index[:at]
+            + bytes([rng.choice((0xC1, 0xC0, 0xC6, 0xC7, 0xCA, 0xCB, 0xD4, 0xDB, 0xDD, 0xDF))])
+            + index[at + 1 :]
+        )
     if kind == 2:
         return index[:at] + packed(values.anything(rng)) + index[at:]
     if kind == 3:

@@ -16,7 +16,22 @@ from .rows import Chunk, Row
 from .stored import Plain, fit, recode, spoil
 
 MAP, LIST, TUPLE, NAMEDTUPLE, FLAT, KEYS, PART = range(len(FORMS))
-SHAPES = [[], [0], [1], [2, 3], [3, 2], [8], [1, 1], [2, 0, 3], [4, 4, 4], [16, 5], [2**53, 0], [1] * 32, [2] * 5, [2048]]
+SHAPES = [
+    [],
+    [0],
+    [1],
+    [2, 3],
+    [3, 2],
+    [8],
+    [1, 1],
+    [2, 0, 3],
+    [4, 4, 4],
+    [16, 5],
+    [2**53, 0],
+    [1] * 32,
+    [2] * 5,
+    [2048],
+]
 
 Rows = list[Row]
 Mutation = Callable[[Random, Rows, int, Plain], None]
@@ -118,7 +133,9 @@ def reshape(rng: Random, rows: Rows, chunk: int, plain: Plain) -> None:
     elif kind == 1:
         row.shape = list(rng.choice(SHAPES))
     elif kind == 2:
-        row.shape.insert(rng.randrange(len(row.shape) + 1), rng.choice((0, 1, 2, 3, 64, 1000, 2**20, abs(values.number(rng)))))
+        row.shape.insert(
+            rng.randrange(len(row.shape) + 1), rng.choice((0, 1, 2, 3, 64, 1000, 2**20, abs(values.number(rng))))
+        )
     elif row.shape:
         row.shape.pop(rng.randrange(len(row.shape)))
     if rng.random() < 0.9:

@@ -23,6 +23,8 @@ from fuzz import cover, seeds  # noqa: E402
 MOST_BYTES = 32_768  # of a file
 MOST_MB = 2048  # resident: a file's bounds are held by the target, this is against a blow-up
 HANGS = 60  # seconds: as above
+MOST = 2**31 - 1  # that libFuzzer can count
+MOST_ENDED = 20  # workers that end with an error, after which it is given up
 TELL = 60  # seconds between two lines of progress
 
 
@@ -39,13 +41,13 @@ def main() -> int:
         old.unlink()
     before = set(found.iterdir())
     start = time.monotonic()
-    fuzz(options, corpus, found)
+    ended = fuzz(options, corpus, found)
     counted = counts(found)
     report(counted, time.monotonic() - start, len(list(corpus.iterdir())))
     print(f"coverage of the corpus: {cover.measured(corpus)}")
     news = sorted(path.name for path in set(found.iterdir()) - before if not path.name.startswith("worker-"))
     print(f"found: {len(news)}", *(f"  {found / name}" for name in news), sep="\n")
-    return int(bool(news) or not counted["executions"])
+    return int(bool(news or ended) or not counted["executions"])
 
 
 def arguments() -> argparse.Namespace:
@@ -60,21 +62,29 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def fuzz(options: argparse.Namespace, corpus: Path, found: Path) -> None:
-    """Run workers until there are executions or seconds enough. One that ends early has found something: go on."""
-    start, number, told = time.monotonic(), 0, time.monotonic()
+def fuzz(options: argparse.Namespace, corpus: Path, found: Path) -> int:
+    """Run workers until there are executions or seconds enough. One that ends early has found something: go on.
+
+    Returns:
+        How many of them ended with an error.
+    """
+    start, number, ended, told = time.monotonic(), 0, 0, time.monotonic()
     running: list[subprocess.Popen[bytes]] = []
     try:
         while True:
-            running = [one for one in running if one.poll() is None]
+            for one in [one for one in running if one.poll() is not None]:
+                running.remove(one)
+                if one.returncode:
+                    print(f"a worker ended with {one.returncode}: see its log in {found}", flush=True)
+                    ended += 1
             left = (options.runs or sys.maxsize) - counts(found)["executions"]
             seconds = (options.seconds or sys.maxsize) - (time.monotonic() - start)
-            if not running and (left <= 0 or seconds <= 0 or number >= 100):
-                return
-            while len(running) < options.jobs and left > 0 and seconds > 0 and number < 100:
+            if not running and (left <= 0 or seconds <= 0 or ended >= MOST_ENDED):
+                return ended
+            while len(running) < options.jobs and left > 0 and seconds > 0 and ended < MOST_ENDED:
                 number += 1
-                share = -(-left // options.jobs)
-                running.append(worker(corpus, found, number, share, seconds, options.seed and options.seed + number))
+                share, seed = min(-(-left // options.jobs), MOST), options.seed and options.seed + number
+                running.append(worker(corpus, found, number, share, seconds, seed))
             time.sleep(0.2)
             if time.monotonic() - told > TELL:
                 told = time.monotonic()
@@ -86,12 +96,19 @@ def fuzz(options: argparse.Namespace, corpus: Path, found: Path) -> None:
 
 def worker(corpus: Path, found: Path, number: int, runs: int, seconds: float, seed: int) -> subprocess.Popen[bytes]:
     """A process that fuzzes; what it says goes into the log beside what it finds."""
-    command = [sys.executable, str(TESTS / "fuzz" / "worker.py"), str(found), f"worker-{number}", str(corpus)]
+    command = [
+        sys.executable,
+        str(TESTS / "fuzz" / "worker.py"),
+        str(found),
+        f"worker-{number}",
+        str(runs),
+        str(corpus),
+    ]
     limits = [f"-max_len={MOST_BYTES}", f"-rss_limit_mb={MOST_MB}", f"-timeout={HANGS}", "-len_control=0", "-reload=30"]
-    until = [f"-runs={min(runs, 2**31 - 1)}", f"-max_total_time={max(1, min(int(seconds), 2**31 - 1))}"]
+    until = f"-max_total_time={max(1, min(int(seconds), MOST))}"
     with (found / f"worker-{number}.log").open("wb") as log:
         return subprocess.Popen(
-            [*command, *limits, *until, f"-artifact_prefix={found}/", f"-seed={seed}", "-print_final_stats=1"],
+            [*command, *limits, until, f"-artifact_prefix={found}/", f"-seed={seed}", "-print_final_stats=1"],
             stdout=log,
             stderr=subprocess.STDOUT,
         )

@@ -1,4 +1,4 @@
-"""The files that fuzzing begins with: of every element type, codec, mode, form and type of entry; and the conformance cases."""
+"""The files to begin with: of every element type, codec, mode, form and type of entry; and the conformance cases."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def sound() -> list[bytes]:
 
 
 def files(folder: Path, most: int) -> list[bytes]:
-    """The contents of the .ptf files in a folder and beneath it that are not too long; none where there is no folder."""
+    """The .ptf files beneath a folder that are not too long; none where there is no folder."""
     found = sorted(folder.rglob("*.ptf")) if folder.is_dir() else []
     return [path.read_bytes() for path in found if path.stat().st_size <= most]
 
@@ -141,7 +141,17 @@ def trees() -> list[Any]:
         {"a": {"b": {"c": [1, (2, {})]}}, "t": (), "l": []},
         {"point": Point(weight, weight), "tied": [weight, {"w": weight}]},
         {1: "int", 1.5: "float", None: 0, (1, "a"): b"", b"k": -1, True + 1: {"x.y": weight}},
-        {"x.weight": 1, "x.weight.absmax": 2, "a..c": 3, ".x": 4, "x.": 5, "": 6, "w.\\e": 7, "\\": 8, "deep": {"q.r": 9}},
+        {
+            "x.weight": 1,
+            "x.weight.absmax": 2,
+            "a..c": 3,
+            ".x": 4,
+            "x.": 5,
+            "": 6,
+            "w.\\e": 7,
+            "\\": 8,
+            "deep": {"q.r": 9},
+        },
         {"model": {"0.weight": weight, "0.bias": weight[0]}, "step": 3, "state": {0: {"exp_avg": weight}}},
         {f"k{at}": at for at in range(40)},
         [[[[[[[[weight]]]]]]]],

@@ -24,7 +24,9 @@ _BLOCK = 2**17
 
 def header(rng: Random, size: int) -> bytes:
     """A frame header that declares `size`, in one of its forms."""
-    widths = [width for width, low, high in ((1, 0, 256), (2, 256, 65792), (4, 0, 2**32), (8, 0, 2**64)) if low <= size < high]
+    widths = [
+        width for width, low, high in ((1, 0, 256), (2, 256, 65792), (4, 0, 2**32), (8, 0, 2**64)) if low <= size < high
+    ]
     width = rng.choice(widths)
     single = width == 1 or rng.random() < 0.5
     descriptor = {1: 0, 2: 1, 4: 2, 8: 3}[width] << 6 | single << 5
@@ -135,7 +137,7 @@ def spoil(rng: Random, row: Row, chunk: int, plain: Plain) -> None:
     elif one.codec == ZSTD:
         one.stored = spoiled_frame(rng, one.stored, plain)
     elif one.codec == PLANES:
-        one.stored = spoiled_planes(rng, one.stored, TABLE[row.dtype].bits // 8, plain)
+        one.stored = spoiled_planes(rng, one.stored, max(1, TABLE[row.dtype].bits // 8), plain)
     else:
         held = bytearray(one.stored)
         if held:

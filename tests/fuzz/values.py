@@ -14,10 +14,44 @@ NUMBERS = [
 FLOATS = [0.0, -0.0, 1.0, -2.5, 1e308, 5e-324, math.inf, -math.inf, math.nan]
 # Segments before they are escaped.
 SEGMENTS = ["a", "b", "ab", "0", "1", "2", "10", "weight", "bias", "x", "x.", ".x", "", ".", "..", "a.b", "a.b.c"]
-SEGMENTS += ["\\", "\\e", "e", "é", "größe", " ", "~2", "null", "grad", "__class__", "count", "_fields", "日本", "\U0001f600"]
+SEGMENTS += [
+    "\\",
+    "\\e",
+    "e",
+    "é",
+    "größe",
+    " ",
+    "~2",
+    "null",
+    "grad",
+    "__class__",
+    "count",
+    "_fields",
+    "日本",
+    "\U0001f600",
+]
 TEXTS = [*SEGMENTS, "parameter", "buffer", "linear", "torch", "flax.nnx", "out", "in", "\0", "\x1f\x7f", "\n", "\udcff"]
 # Text put into a joined column of paths, where it means something.
-SIGNS = [".", "\n", "\\", "\\.", "\\\\", "\\e", "\0", "\1", "\2", "\3", "\x1f", "\x7f", "\x80", "é", "\udcc3", "0", "a", "b.c"]
+SIGNS = [
+    ".",
+    "\n",
+    "\\",
+    "\\.",
+    "\\\\",
+    "\\e",
+    "\0",
+    "\1",
+    "\2",
+    "\3",
+    "\x1f",
+    "\x7f",
+    "\x80",
+    "é",
+    "\udcc3",
+    "0",
+    "a",
+    "b.c",
+]
 
 
 def number(rng: Random) -> int:
@@ -95,7 +129,13 @@ def path(rng: Random, others: list[str]) -> str:
         return near
     if kind == 3:  # a dot that no longer divides, or that now does
         at = near.rfind(".")
-        return near if at < 0 else near[: at - 1] + near[at:] if near[at - 1 : at] == "\\" else near[:at] + "\\" + near[at:]
+        return (
+            near
+            if at < 0
+            else near[: at - 1] + near[at:]
+            if near[at - 1 : at] == "\\"
+            else near[:at] + "\\" + near[at:]
+        )
     if kind == 4:
         return near + rng.choice((segment(rng), rng.choice(SIGNS)))
     return f"{near.rpartition('.')[0]}.{segment(rng)}".lstrip(".")  # beside it

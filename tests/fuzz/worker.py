@@ -17,10 +17,10 @@ from atheris.import_hook import HookManager
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder: its modules are those of a package
 
-# As `atheris.instrument_imports(include=["ptformat"])`, but comparisons are not traced: the mutator knows what the format
-# compares, and tracing takes a quarter of the time.
+# As `atheris.instrument_imports(include=["ptformat"])`, but comparisons are not traced: the mutator knows what the
+# format compares, and tracing takes a quarter of the time.
 with HookManager({"ptformat"}, set(), False, False):
-    import ptformat.containers  # noqa: E402
+    import ptformat.containers
     import ptformat.loading
     import ptformat.saving
     import ptformat.verification  # noqa: F401
@@ -38,9 +38,11 @@ class Worker:
     Args:
         folder: Where the counts and the files found go.
         name: Of this process, among those that share the folder.
+        last: The number of executions after which libFuzzer ends the process.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, last: int) -> None:
+        self.last = last
         self.mutator = Mutator(seeds.sound())
         self.bounds = Bounds()
         self.verdicts: Counter[str] = Counter()
@@ -61,7 +63,7 @@ class Worker:
         self.verdicts[verdict] += 1
         if verdict == "SOUND" and len(data) < 4096:
             self.mutator.sound.append(data)
-        if self.executions % EVERY == 0:
+        if self.executions % EVERY == 0 or self.executions >= self.last:
             self.write()
 
     def _keep(self, data: bytes, error: Exception) -> None:
@@ -98,9 +100,10 @@ class Worker:
 
 
 def main() -> None:
-    """`worker.py FOLDER NAME [options of libFuzzer]`."""
-    worker = Worker(Path(sys.argv[1]), sys.argv[2])
-    options = [sys.argv[0], *sys.argv[3:]]
+    """`worker.py FOLDER NAME RUNS [options of libFuzzer]`."""
+    runs = int(sys.argv[3])
+    worker = Worker(Path(sys.argv[1]), sys.argv[2], runs)
+    options = [sys.argv[0], *sys.argv[4:], f"-runs={runs}"]
     atheris.Setup(options, worker.one, custom_mutator=worker.mutate, custom_crossover=worker.cross)
     worker.write()
     atheris.Fuzz()
