@@ -297,7 +297,8 @@ class _Growing:
             assert self.node is not None
             keyed = dict(zip(self.node.keys or (), done.values(), strict=True))
             if len(keyed) != len(done):  # the file may tell 1, 1.0 and true apart
-                what = f"{self.node.path or 'the root'!r}: keys {shown(list(self.node.keys or ()))} are not distinct in Python"
+                keys = shown(list(self.node.keys or ()))
+                what = f"{self.node.path or 'the root'!r}: keys {keys} are not distinct in Python"
                 raise FormatError("TYPE", what, path=self.node.path)
             return keyed
         return done

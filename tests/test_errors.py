@@ -55,7 +55,7 @@ def test_codes_are_distinct_upper_case_words():
         ((1,), "(1,)"),
         ([*range(8)], "[0, 1, 2, 3, 4, 5, 6, 7]"),
         ([*range(9)], "[0, 1, 2, 3, 4, 5, 6, 7, …]"),
-        ({n: "x" for n in "abcdefghi"}, "{" + ", ".join(f"'{n}': 'x'" for n in "abcdefgh") + ", …}"),
+        (dict.fromkeys("abcdefghi", "x"), "{" + ", ".join(f"'{n}': 'x'" for n in "abcdefgh") + ", …}"),
         ([[[[]]]], "[[[[]]]]"),
         ([[[[1], {2: 3}, (4,), ()]]], "[[[[…], {…}, (…), ()]]]"),
     ],
