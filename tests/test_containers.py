@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import ptformat
-from ptformat import Node, Record
+from ptformat import Record
 from ptformat.containers import assemble, flatten
 from ptformat.errors import FormatError
+from ptformat.reader import Reader
 
 Moments = collections.namedtuple("Moments", ["mu", "nu"])
 ONE = np.array([1.5], np.float32)
@@ -270,13 +271,13 @@ def test_integers_that_no_file_can_hold(number, tmp_path):
 def test_prefixes_of_flat_keys_are_not_kept():
     """All prefixes of these keys together are some 60 times as long as they are."""
     keys = [".".join(f"{'s' * 7}{number:03}" for _ in range(90)) + f".{number}" for number in range(400)]
-    names = ["", *keys, "m", "m.a"]
-    nodes = {"": Node("", "flat"), "m": Node("m", "map")}
+    tree = {**{key: len(key) for key in keys}, "m": {"a": 3}}
+    index = Reader(ptformat.save(tree)).index
     tracemalloc.start()
     try:
-        made = assemble(names, nodes, len)
+        made = assemble(index, len)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert made == {**{key: len(key) for key in keys}, "m": {"a": 3}}
+    assert made == tree
     assert peak < 2**20  # with them 20 MB

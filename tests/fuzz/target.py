@@ -195,7 +195,7 @@ def _check_slice(reader: Reader, path: str, whole: Any, rng: Random) -> None:
 def _check_tree(reader: Reader, arrays: dict[str, Any]) -> None:
     """The containers, as `load_tree` makes them, hold each leaf once; keys equal in Python are all that is refused."""
     try:
-        tree = containers.assemble(reader.index.paths, reader.index.nodes, arrays.__getitem__)
+        tree = containers.assemble(reader.index, arrays.__getitem__)
     except FormatError as error:
         if error.code != "TYPE" or not any(node.form == "keys" for node in reader.index.nodes.values()):
             raise Fault(f"the file is opened, its tree is not made: {error}") from error
