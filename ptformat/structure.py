@@ -15,8 +15,8 @@ from .tree import FORMS
 _KEYS = FORMS.index("keys")
 
 
-def check(index: Index, nesting: Nesting) -> None:
-    """Check sparse values, then aliases, then the tree.
+def check(index: Index, nesting: Nesting | None = None) -> None:
+    """Check sparse values, then aliases, then the tree; `nesting` is that of the paths, where it is there already.
 
     Raises:
         FormatError: SCHEMA, ALIAS, NONCANONICAL, TREE; the first rule broken.
@@ -28,7 +28,7 @@ def check(index: Index, nesting: Nesting) -> None:
     if index.columns["alias"].size:
         _check_aliases(index)
         _check_inheritance(index)
-    _check_tree(index, nesting)
+    _check_tree(index, nesting or Nesting(index.paths))
 
 
 def _check_values(index: Index) -> None:
