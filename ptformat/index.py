@@ -73,8 +73,7 @@ def to_map(index: Index, *, read: bool = False) -> dict[str, Any]:
         if said := getattr(header, name):
             result[name] = said
     for name, held in index.sparse.items():
-        if held:
-            result[name] = _pack_sparse(name, held, encoded)
+        result[name] = _pack_sparse(name, held, encoded)
     return result
 
 

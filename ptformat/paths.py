@@ -14,7 +14,7 @@ from collections.abc import Collection, Container, Iterable, Sequence
 
 import numpy as np
 
-from .errors import FormatError
+from .errors import FormatError, shown
 from .limits import MAX_PATH_BYTES, MAX_PATH_DEPTH
 
 _SEGMENT = re.compile(r"\\e|(?:[^\\.\x00-\x1f\x7f]++|\\\\|\\\.)++")
@@ -82,16 +82,23 @@ def check(path: str) -> None:
     Raises:
         FormatError: PATH, with the rule that is broken.
     """
+    if error := _broken(path):
+        raise error
+
+
+def _broken(path: str) -> FormatError | None:
+    """The error of a text that is no path."""
     try:
         size = len(path) if path.isascii() else len(path.encode())
     except UnicodeEncodeError:
-        raise FormatError("PATH", f"path {path!r} holds a lone surrogate and has no UTF-8 form") from None
+        return FormatError("PATH", f"path {shown(path)} holds a lone surrogate and has no UTF-8 form")
     if size > MAX_PATH_BYTES:
-        raise FormatError("PATH", f"path {path[:40]!r}… has {size} bytes, at most {MAX_PATH_BYTES} are allowed")
+        return FormatError("PATH", f"path {path[:40]!r}… has {size} bytes, at most {MAX_PATH_BYTES} are allowed")
     if path and not _PATH.fullmatch(path):
-        raise FormatError("PATH", f"path {path!r}: {_fault(path)}", path=path)
+        return FormatError("PATH", f"path {path!r}: {_fault(path)}", path=path)
     if size > _SHORT and path.count(".") >= MAX_PATH_DEPTH and (depth := len(segments(path))) > MAX_PATH_DEPTH:
-        raise FormatError("PATH", f"path {path[:40]!r}… has {depth} segments, at most {MAX_PATH_DEPTH} are allowed")
+        return FormatError("PATH", f"path {path[:40]!r}… has {depth} segments, at most {MAX_PATH_DEPTH} are allowed")
+    return None
 
 
 def _fault(path: str) -> str:
@@ -112,8 +119,7 @@ def check_all(paths: Sequence[str]) -> None:
     for start in range(0, len(paths), _AT_ONCE):
         some = paths[start : start + _AT_ONCE]
         if not _are_paths(some):
-            for path in some:
-                check(path)
+            raise next(filter(None, map(_broken, some)))
 
 
 def _are_paths(some: Sequence[str]) -> bool:

@@ -127,6 +127,11 @@ def test_render_and_parse_are_inverse(segments):
     assert paths.parse(paths.render(segments)) == tuple(segments)
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_a_parent_is_the_path_without_its_last_segment(path):
+    assert paths.parent(path) == paths.render(paths.parse(path)[:-1])
+
+
 def test_two_normal_forms_are_two_keys():
     composed, decomposed = "caf\u00e9", unicodedata.normalize("NFD", "caf\u00e9")
     tree = {composed: np.zeros(1, np.int8), decomposed: np.ones(1, np.int8)}
