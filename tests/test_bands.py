@@ -79,3 +79,10 @@ def test_a_block_is_copied_only_where_two_pieces_meet():
     assert [bytes(block) for block in blocks] == [b"ABCD", b"EFGH", b"IJKL"]
     blocks = list(regrouped([b"", np.zeros(0), bytearray(b"abc"), bytearray(b"def")], 4))
     assert [bytes(block) for block in blocks] == [b"abcd", b"ef"]
+
+
+def test_elements_beyond_the_limit_keep_their_byte_order():
+    array = np.arange(6, dtype=">i2").reshape(2, 3).T
+    found = list(bands(array, 1))
+    assert [band.dtype.str for band in found] == [">i2"] * 6
+    assert b"".join(band.tobytes() for band in found) == array.tobytes() == bytes([0, 0, 0, 3, 0, 1, 0, 4, 0, 2, 0, 5])
