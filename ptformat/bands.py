@@ -36,8 +36,8 @@ def bands(array: Array, limit: int = BAND_BYTES) -> Iterator[Array]:
     else:
         row = array.nbytes // len(array)
         if row > limit:
-            for part in array:
-                yield from bands(part, limit)
+            for k in range(len(array)):
+                yield from bands(array[k, ...], limit)  # not `array[k]`: an element would come in the machine's order
         else:
             step = limit // row
             for start in range(0, len(array), step):

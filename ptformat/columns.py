@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import dtypes
+from . import collector, dtypes
 from .codecs import RAW
 from .container import offsets
 from .dtypes import TABLE
@@ -72,7 +72,10 @@ class Index:
         columns: The packed columns by name, as read-only arrays.
         values: One per entry of type value.
         sparse: Column -> row -> value.
+        within: Of each row, the nearest node above it that is no part, or -1; None where that was not looked for.
     """
+
+    within: Sequence[int] | None = None
 
     def __init__(
         self,
@@ -149,6 +152,10 @@ class Index:
         """The k-th tensor as a message names it."""
         return f"tensor {self.paths[int(self.tensor_rows[k])]!r}"
 
+    def told(self, row: int) -> str:
+        """An entry as a message names it."""
+        return f"{TYPES[int(self.columns['type'][row])]} {self.paths[row]!r} (entry {row})"
+
     @cached_property
     def chunk_starts(self) -> Column:
         """Where each tensor's chunks start in the chunk columns, and where the last one's end."""
@@ -218,7 +225,10 @@ class Index:
 
     def entry(self, row: int) -> Entry:
         """The entry of a row."""
-        kind, path, k = int(self.columns["type"][row]), self.paths[row], int(self.ordinals[row])
+        return self._entry(row, int(self.columns["type"][row]), int(self.ordinals[row]))
+
+    def _entry(self, row: int, kind: int, k: int) -> Entry:
+        path = self.paths[row]
         said = {name: held[row] for name, held in self.sparse.items() if row in held}
         if "class" in said:
             said["class_"] = said.pop("class")
@@ -238,7 +248,8 @@ class Index:
 
     def of_type(self, kind: int) -> dict[str, Any]:
         """The entries of one type by path."""
-        return {self.paths[row]: self.entry(row) for row in np.flatnonzero(self.columns["type"] == kind).tolist()}
+        with collector.paused():
+            return {entry.path: entry for entry in self._entries(np.flatnonzero(self.columns["type"] == kind))}
 
     @property
     def nodes(self) -> dict[str, Node]:
@@ -247,15 +258,24 @@ class Index:
 
     def inherited(self, target: int, perm: tuple[int, ...] | None) -> dict[str, Any]:
         """What an alias of row `target` takes over where it says nothing itself."""
-        said = {name: self.sparse[name][target] for name in _INHERITED if target in self.sparse.get(name, ())}
+        said = {name: self.sparse[name][target] for name in INHERITED if target in self.sparse.get(name, ())}
         if "axes" in said:
             axes = said["axes"]
             said["axes"] = tuple(axes[i] for i in perm) if perm else tuple(axes)
         return said
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> tuple[Entry, ...]:
         """Every entry, in order."""
-        return map(self.entry, range(len(self.paths)))
+        with collector.paused():
+            return tuple(self._entries(np.arange(len(self.paths))))
+
+    def _entries(self, rows: Column) -> Iterator[Entry]:
+        """The entries of these rows, some thousands at once: to index an array by one number takes long."""
+        for start in range(0, rows.size, _AT_ONCE):
+            some = rows[start : start + _AT_ONCE]
+            yield from map(
+                self._entry, some.tolist(), self.columns["type"][some].tolist(), self.ordinals[some].tolist()
+            )
 
 
 def _starts(counts: Column) -> Column:
@@ -265,7 +285,8 @@ def _starts(counts: Column) -> Column:
     return starts
 
 
-_INHERITED = ("axes", "role", "trainable")
+_AT_ONCE = 4096  # rows
+INHERITED = ("axes", "role", "trainable")
 _SAID = attrgetter("axes", "role", "trainable", "class_", "attrs")  # of a tensor
 _NOTHING = (None,) * 5
 

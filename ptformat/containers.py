@@ -5,15 +5,18 @@ from __future__ import annotations
 import functools
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 
-from . import dtypes, paths
+from . import collector, dtypes, paths
+from .columns import Index
 from .dtypes import Array
-from .errors import FormatError
+from .errors import FormatError, shown
 from .limits import MAX_PATH_DEPTH
+from .nesting import Nesting
 from .paths import Segments
 from .tree import Alias, Entry, Node, TensorInfo, Value
 
@@ -224,80 +227,107 @@ def build(entries: Sequence[Entry], read: Callable[[str], Any], made: Made | Non
 
     `made` is asked about the container of each node, the inner ones first.
     """
+    names = [entry.path for entry in entries]
     nodes = {entry.path: entry for entry in entries if isinstance(entry, Node)}
-    return assemble([entry.path for entry in entries], nodes, read, made)
+    nesting = Nesting(names)
+    nesting.link()
+    within = nesting.within([name in nodes and nodes[name].form != "part" for name in names])
+    return _built(names, nodes, within, read, made)
 
 
-def assemble(
-    names: Sequence[str], nodes: Mapping[str, Node], read: Callable[[str], Any], made: Made | None = None
+def assemble(index: Index, read: Callable[[str], Any], made: Made | None = None) -> Any:
+    """`build` of the entries of a checked index."""
+    within = repeat(-1, len(index.paths)) if index.within is None else index.within
+    return _built(index.paths, index.nodes, within, read, made)
+
+
+def _built(
+    names: Sequence[str],
+    nodes: Mapping[str, Node],
+    within: Iterable[int],
+    read: Callable[[str], Any],
+    made: Made | None,
 ) -> Any:
-    """`build` of the paths of all entries, in order, and of those of them that are nodes."""
+    """`within` is, of each path, the row of the nearest container node above it, or -1."""
     assert names  # the index check refuses a file without entries
-    if "" in names and "" not in nodes:
+    if names[0] == "" and "" not in nodes:
         return read("")
-    containers = {path: _Growing(node) for path, node in nodes.items() if node.form != "part"}
-    root = containers.setdefault("", _Growing(None))
-    if root.form == "flat" and len(containers) == 1:
-        root.children = {_key(name): read(name) for name in names if name not in nodes}
-        return root.finish(made)
-    within: dict[str, tuple[_Growing, int]] = {"": (root, 0)}
-    for name in names:
-        node = nodes.get(name)
-        if not name or (node and node.form == "part"):
-            continue
-        at, start = _around(paths.parent(name), within, nodes)
-        at.children[_key(name[start:])] = containers[name] if node else read(name)
-        if node:
-            within[name] = containers[name], len(name) + 1
-    return root.finish(made)
-
-
-def _around(path: str, within: dict[str, tuple[_Growing, int]], nodes: Mapping[str, Node]) -> tuple[_Growing, int]:
-    """The container of what is directly beneath an inner path, and where in its path its key begins.
-
-    `within` holds what is known of that by path. In a flat map an inner path without a node is a mere prefix of keys.
-    """
-    if path not in within:
-        at, start = _around(paths.parent(path), within, nodes)
-        if at.form == "flat" and (path not in nodes or nodes[path].form == "part"):
-            return at, start  # not kept: all prefixes together may be a hundred times as long as the paths
-        inner = at.children[_key(path[start:])] = _Growing(None)
-        within[path] = inner, len(path) + 1
-    return within[path]
-
-
-def _key(path: str) -> str:
-    """The key that one or more segments of a path stand for."""
-    return paths.join_flat(paths.parse(path)) if "\\" in path else path
+    with collector.paused():
+        growing = _Growing(nodes, read)
+        for row, (name, outer) in enumerate(zip(names, within, strict=True)):
+            growing.put(row, name, outer)
+        return growing.finish(made)
 
 
 class _Growing:
-    """A container whose children are still coming."""
+    """The containers while their children are still coming: each a dict until all are there."""
 
-    def __init__(self, node: Node | None) -> None:
-        self.node = node
-        self.form = node.form if node else "map"
-        self.children: dict[str, Any] = {}
+    def __init__(self, nodes: Mapping[str, Node], read: Callable[[str], Any]) -> None:
+        self.nodes = nodes
+        self.read = read
+        self.whole: dict[str, Any] = {"": {}}  # the root, so that it is a child too
+        # Row of a container node -> its children, where the keys of these begin in their paths, whether it is flat.
+        self.held: dict[int, tuple[dict[str, Any], int, bool]] = {-1: (self.whole[""], 0, False)}
+        self.last: tuple[int, str, dict[str, Any]] = -1, "", self.whole[""]
+        self.placed: list[tuple[Node, dict[str, Any], str]] = []  # a node, the container around it, its key there
+
+    def put(self, row: int, name: str, outer: int) -> None:
+        """Put the leaf or the empty container of a path into the container around it."""
+        node = self.nodes.get(name)
+        if node is None:
+            at, key = self.place(name, outer)
+            at[key] = self.read(name)
+        elif node.form != "part":
+            at, key = self.place(name, outer) if name else (self.whole, "")
+            children = at.setdefault(key, {})
+            self.held[row] = children, len(name) + bool(name), node.form == "flat"
+            self.placed.append((node, at, key))
+
+    def place(self, name: str, outer: int) -> tuple[dict[str, Any], str]:
+        """The container around a path, and the key of the path in it; plain maps between are made here."""
+        at, start, flat = self.held[outer]
+        rest = name[start:]
+        if flat:
+            return at, paths.join_flat(paths.segments(rest)) if "\\" in rest else rest
+        if "\\" in rest:
+            *above, key = paths.segments(rest)
+            return _beneath(at, above), key
+        parent, _, key = rest.rpartition(".")
+        if parent and self.last[:2] != (outer, parent):  # else where the leaf before it was put
+            self.last = outer, parent, _beneath(at, parent.split("."))
+        return self.last[2] if parent else at, key
 
     def finish(self, made: Made | None) -> Any:
-        whole = self._finish(made)
-        return whole if made is None or self.node is None else made(self.node, whole)
+        """Make of each dict what its node says; the inner ones first, which stand behind the outer ones."""
+        for node, at, key in reversed(self.placed):
+            whole = _whole(node, at[key])
+            at[key] = whole if made is None else made(node, whole)
+        return self.whole[""]
 
-    def _finish(self, made: Made | None) -> Any:
-        done = {
-            key: child.finish(made) if isinstance(child, _Growing) else child for key, child in self.children.items()
-        }
-        if self.form == "list":
-            return list(done.values())
-        if self.form == "tuple":
-            return tuple(done.values())
-        if self.form == "namedtuple":
-            return Record(list(done), list(done.values()), self.node.class_ if self.node else None)
-        if self.form == "keys":
-            assert self.node is not None
-            keyed = dict(zip(self.node.keys or (), done.values(), strict=True))
-            if len(keyed) != len(done):  # the file may tell 1, 1.0 and true apart
-                what = f"{self.node.path or 'the root'!r}: keys {list(self.node.keys or ())} are not distinct in Python"
-                raise FormatError("TYPE", what, path=self.node.path)
-            return keyed
-        return done
+
+def _beneath(at: dict[str, Any], segments: Sequence[str]) -> dict[str, Any]:
+    """The plain map at these segments beneath a container."""
+    for segment in segments:
+        inner = at.get(segment)
+        if inner is None:
+            inner = at[segment] = {}
+        at = inner
+    return at
+
+
+def _whole(node: Node, children: dict[str, Any]) -> Any:
+    """The container of a node, all of whose children are there."""
+    if node.form == "list":
+        return list(children.values())
+    if node.form == "tuple":
+        return tuple(children.values())
+    if node.form == "namedtuple":
+        return Record(list(children), list(children.values()), node.class_)
+    if node.form != "keys":
+        return children
+    keyed = dict(zip(node.keys or (), children.values(), strict=True))
+    if len(keyed) != len(children):  # the file may tell 1, 1.0 and true apart
+        keys = shown(list(node.keys or ()))
+        what = f"{node.path or 'the root'!r}: keys {keys} are not distinct in Python"
+        raise FormatError("TYPE", what, path=node.path)
+    return keyed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 # What a reader can find wrong in a file, in the order in which it looks (spec section 10).
 READ_CODES: tuple[str, ...] = (
@@ -32,6 +33,8 @@ READ_CODES: tuple[str, ...] = (
 CALL_CODES: tuple[str, ...] = ("TYPE", "TIE", "MISMATCH", "FORMAT")
 # Of one line of a message, in characters: a bad file may have names and numbers of any length.
 MAX_LINE = 1200
+_LONGEST = 80  # characters or bytes of a value in a message
+_MOST = 8  # items
 
 
 class FormatError(ValueError):
@@ -81,3 +84,21 @@ def _rebuild(code: str, message: str, path: str | None, problems: tuple[str, ...
 def several(code: str, head: str, problems: Sequence[str]) -> FormatError:
     """One error for a list of problems: a head line, then a line for each."""
     return FormatError(code, "\n  ".join([head, *problems]), problems=problems)
+
+
+def shown(value: object, levels: int = 3) -> str:
+    """A value as a message shows it: its `repr`, of which little is made where it is long, as it may be in a file."""
+    if isinstance(value, (str, bytes)):
+        return repr(value[:_LONGEST]) + "…" * (len(value) > _LONGEST)
+    if not isinstance(value, (dict, list, tuple)):
+        return repr(value)
+    start, end = "{}" if isinstance(value, dict) else "[]" if isinstance(value, list) else "()"
+    if value and not levels:
+        return f"{start}…{end}"
+    first = list(islice(value.items() if isinstance(value, dict) else value, _MOST))
+    if isinstance(value, dict):
+        told = [f"{shown(key, levels - 1)}: {shown(item, levels - 1)}" for key, item in first]
+    else:
+        told = [shown(item, levels - 1) for item in first]
+    more = ["…"] if len(value) > len(told) else [""] if isinstance(value, tuple) and len(told) == 1 else []
+    return start + ", ".join(told + more).rstrip(" ") + end

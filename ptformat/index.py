@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from . import paths, profile, structure
+from . import collector, paths, profile, structure
 from .codecs import NAMES as CODEC_NAMES
 from .codecs import PLANES, RAW, planes
 from .columns import PACKED, SPARSE, TYPES, Column, Index
 from .columns import Header as Header
 from .dtypes import TABLE
-from .errors import FormatError
+from .errors import FormatError, shown
 from .limits import (
     CHUNK_STEP,
     MAX_CHUNK_BYTES,
@@ -24,6 +25,7 @@ from .limits import (
     MAX_TOTAL_BYTES,
     MAX_ZSTD_RATIO,
 )
+from .nesting import Nesting
 from .tree import FORMS
 
 FEATURES: frozenset[str] = frozenset()  # the names in `requires` that this reader knows
@@ -35,7 +37,8 @@ OPTIONAL = {
     "provenance": dict,
     **dict.fromkeys(SPARSE, list),
 }
-_KINDS = {**REQUIRED, **OPTIONAL}
+_NAMED = {name: kind.__name__ for name, kind in {**REQUIRED, **OPTIONAL}.items()}
+_KINDS = {**REQUIRED, **OPTIONAL, "path": profile.Text}
 _WIDTHS = {name: np.dtype(layout).itemsize for name, layout in PACKED.items()}
 # What the content digest leaves out: how the same content happens to be stored.
 LAYOUT_KEYS = ("requires", "chunk", "codec", "stored", "sum")
@@ -50,10 +53,14 @@ def encode(index: Index) -> bytes:
     return profile.encode(to_map(index), "index")
 
 
-def to_map(index: Index) -> dict[str, Any]:
-    """The index as the one map that is encoded."""
+def to_map(index: Index, *, read: bool = False) -> dict[str, Any]:
+    """The index as the one map that is encoded; what was `read` from a file is known to be as it must be."""
     header = index.header
-    if len(profile.encode(header.metadata, "metadata")) > MAX_METADATA_BYTES:
+
+    def encoded(value: Any, name: str) -> bytes:
+        return profile.again(value) if read else profile.encode(value, name)
+
+    if len(encoded(header.metadata, "metadata")) > MAX_METADATA_BYTES:
         raise FormatError("LIMIT", f"metadata takes more than {MAX_METADATA_BYTES} bytes")
     result: dict[str, Any] = {
         "requires": [],
@@ -66,21 +73,22 @@ def to_map(index: Index) -> dict[str, Any]:
         if said := getattr(header, name):
             result[name] = said
     for name, held in index.sparse.items():
-        if held:
-            result[name] = _pack_sparse(name, held)
+        result[name] = _pack_sparse(name, held, encoded)
     return result
 
 
-def _pack_sparse(name: str, held: dict[int, Any]) -> list[Any]:
+def _pack_sparse(name: str, held: dict[int, Any], encoded: Callable[[Any, str], bytes] = profile.encode) -> list[Any]:
     picks: list[int] = []
     known: dict[bytes, int] = {}
+    places: dict[int, int] = {}  # of an object in the table
     table: list[Any] = []
     for row in sorted(held):
-        form = profile.encode(held[row], name)
-        if form not in known:
-            known[form] = len(table)
-            table.append(held[row])
-        picks.append(known[form])
+        value = held[row]
+        if id(value) not in places:
+            places[id(value)] = known.setdefault(encoded(value, name), len(table))
+            if len(known) > len(table):
+                table.append(value)
+        picks.append(places[id(value)])
     return [np.array(sorted(held), "<u4").tobytes(), np.array(picks, "<u4").tobytes(), table]
 
 
@@ -94,25 +102,32 @@ def decode(data: bytes, end: int | None = None) -> Index:
     Raises:
         FormatError: The first rule broken, in the order of spec section 10.
     """
-    content = profile.decode(data)
+    with collector.paused():
+        content = profile.decode(data, "path")
+        del data
+        return _decoded(content, end)
+
+
+def _decoded(content: Any, end: int | None) -> Index:
     _check_schema(content)
     columns = {name: np.frombuffer(content[name], kind) for name, kind in PACKED.items()}
     _check_counts(content, columns)
-    names: list[str] = content["path"].split("\n") if columns["type"].size else []
+    names: list[str] = content.pop("path").lines() if columns["type"].size else []
     header = Header(**{n: content[n] for n in ("convention", "dialect", "metadata", "provenance") if n in content})
     index = Index(header, content["chunk"], names, columns, content["value"], {})
     _check_tensors(index)
     if end is not None and index.layout[1] != end:
         raise FormatError("EXTENT", f"the tensors end at byte {index.layout[1]}, the index begins at {end}")
-    paths.check_all(content["path"], names)
+    paths.check_all(names)
     if len(index.rows) != len(names):
         twice = next(path for row, path in enumerate(names) if index.rows[path] != row)
         raise FormatError("DUPLICATE", f"path {twice!r} stands twice", path=twice)
-    paths.check_inner(content["path"], names)
+    nesting = Nesting(names)
+    nesting.check_inner()
     for name in SPARSE:
         if name in content:
             index.sparse[name] = _unpack_sparse(name, content[name], columns["type"])
-    structure.check(index)
+    structure.check(index, nesting)
     return index
 
 
@@ -128,19 +143,19 @@ def _check_schema(content: Any) -> None:
     if type(requires) is not list or any(type(name) is not str for name in requires):
         raise _schema("'requires' must be an array of strings")
     if any(a.encode() >= b.encode() for a, b in pairwise(requires)):
-        raise _schema(f"'requires' {requires} is not in strictly ascending order")
+        raise _schema(f"'requires' {shown(requires)} is not in strictly ascending order")
     if unknown := [name for name in requires if name not in FEATURES]:
-        raise FormatError("FEATURE", f"the file requires {', '.join(unknown)}: not known to this reader")
+        raise FormatError("FEATURE", f"the file requires {shown(unknown)[1:-1]}: not known to this reader")
     for name in REQUIRED:
         if name not in content:
             raise _schema(f"key {name!r} is missing")
     for name, kind in _KINDS.items():
         if name in content and type(content[name]) is not kind:
-            raise _schema(f"{name!r} is a {type(content[name]).__name__}, expected {kind.__name__}")
+            raise _schema(f"{name!r} is a {type(content[name]).__name__}, expected {_NAMED[name]}")
     for name in ("convention", "dialect", "metadata", "provenance"):
         if name in content and not content[name]:
             raise FormatError("NONCANONICAL", f"index: {name!r} is empty; what says nothing is left out")
-    if "metadata" in content and len(profile.encode(content["metadata"])) > MAX_METADATA_BYTES:
+    if "metadata" in content and len(profile.again(content["metadata"])) > MAX_METADATA_BYTES:
         raise FormatError("LIMIT", f"metadata takes more than {MAX_METADATA_BYTES} bytes")
     for name, width in _WIDTHS.items():
         if len(content[name]) % width:
@@ -156,7 +171,7 @@ def _check_counts(content: dict[str, Any], columns: dict[str, Column]) -> None:
         raise _schema(f"entry type {types.max()}, known are 0 to {len(TYPES) - 1}")
     tensors, aliases, values, nodes = np.bincount(types, minlength=len(TYPES)).tolist()
     counted = (
-        ("path", content["path"].count("\n") + 1 if types.size or content["path"] else 0, types.size),
+        ("path", content["path"].count() or min(types.size, 1), types.size),
         ("value", len(content["value"]), values),
         ("dtype", columns["dtype"].size, tensors),
         ("rank", columns["rank"].size, tensors),
@@ -250,6 +265,6 @@ def _unpack_sparse(name: str, content: list[Any], types: Column) -> dict[int, An
     first_use = np.maximum.accumulate(np.concatenate(([-1], picks)))
     if (picks > first_use[:-1] + 1).any() or int(first_use[-1]) + 1 != len(table):
         raise FormatError("NONCANONICAL", f"sparse column {name!r}: table not in order of first use, or not all used")
-    if len({profile.encode(value) for value in table}) != len(table):
+    if len(set(map(profile.again, table))) != len(table):
         raise FormatError("NONCANONICAL", f"sparse column {name!r}: a table value stands twice")
     return {row: table[pick] for row, pick in zip(rows.tolist(), picks.tolist(), strict=True)}

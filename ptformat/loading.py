@@ -62,4 +62,4 @@ def flat(reader: Reader) -> dict[str, Any]:
 def tree(reader: Reader) -> Any:
     """The containers that were saved, as `load_tree` gives them."""
     loaded = reader.load()
-    return containers.assemble(reader.index.paths, reader.index.nodes, loaded.__getitem__)
+    return containers.assemble(reader.index, loaded.__getitem__)

@@ -10,19 +10,18 @@ Paths are valid UTF-8, compared as bytes, never normalised; at most 1024 bytes a
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Collection, Container, Iterable, Sequence
 
 import numpy as np
 
-from .errors import FormatError
-from .limits import MAX_INNER_PATHS, MAX_PATH_BYTES, MAX_PATH_DEPTH
+from .errors import FormatError, shown
+from .limits import MAX_PATH_BYTES, MAX_PATH_DEPTH
 
 _SEGMENT = re.compile(r"\\e|(?:[^\\.\x00-\x1f\x7f]++|\\\\|\\\.)++")
 _PATH = re.compile(rf"(?:{_SEGMENT.pattern})(?:\.(?:{_SEGMENT.pattern}))*")
-_UNESCAPE = re.compile(r"\\(.)")
 _SHORT = min(2 * MAX_PATH_DEPTH, MAX_PATH_BYTES)  # bytes that cannot break a limit
-_LINE, _DOT = b"\n."
-_BOUNDARY = re.compile(r"(?:[^\\.]|\\.)+")
+_AT_ONCE = 1024  # paths
+_LINE, _DOT, _BACKSLASH, _E = b"\n.\\e"
 
 Segments = tuple[str, ...]
 
@@ -38,8 +37,8 @@ def render(segments: Iterable[str]) -> str:
     """The path of these segments. Not checked against the limits: see `check`."""
     parts = tuple(segments)
     text = ".".join(parts)
-    plain = text.count(".") == len(parts) - 1 and "\\" not in text and "" not in parts
-    return text if plain else ".".join(map(escape, parts))
+    as_it_is = text.count(".") == len(parts) - 1 and "\\" not in text and "" not in parts
+    return text if as_it_is else ".".join(map(escape, parts))
 
 
 def parse(path: str) -> Segments:
@@ -49,24 +48,32 @@ def parse(path: str) -> Segments:
         FormatError: PATH, when the text is no path.
     """
     check(path)
+    return segments(path)
+
+
+def segments(path: str) -> Segments:
+    """The segments of a text that is known to be a path."""
     if "\\" not in path:
         return tuple(path.split(".")) if path else ()
-    return tuple("" if s == "\\e" else _UNESCAPE.sub(r"\1", s) for s in _BOUNDARY.findall(path))
+    return tuple(map(plain, hidden(path).split(".")))
+
+
+def hidden(path: str) -> str:
+    r"""The path with U+0002 for `\\` and U+0003 for `\.`, which no path holds: each of its dots divides."""
+    return path.replace("\\\\", "\2").replace("\\.", "\3")
+
+
+def plain(segment: str) -> str:
+    """The segment that stands so in a path whose escapes are hidden."""
+    return "" if segment == "\\e" else segment.replace("\3", ".").replace("\2", "\\")
 
 
 def parent(path: str) -> str:
     """The path one segment up; the parent of a path of one segment is the root `""`."""
     if "\\" not in path:
         return path.rpartition(".")[0]
-    end = path.rfind(".")
-    while end > 0:
-        start = end
-        while start and path[start - 1] == "\\":
-            start -= 1
-        if (end - start) % 2 == 0:  # the dot itself is not escaped
-            return path[:end]
-        end = path.rfind(".", 0, end)
-    return ""
+    alike = path.replace("\\\\", "xx").replace("\\.", "xx")  # as long, and each of its dots divides
+    return path[: max(alike.rfind("."), 0)]
 
 
 def check(path: str) -> None:
@@ -75,16 +82,23 @@ def check(path: str) -> None:
     Raises:
         FormatError: PATH, with the rule that is broken.
     """
+    if error := _broken(path):
+        raise error
+
+
+def _broken(path: str) -> FormatError | None:
+    """The error of a text that is no path."""
     try:
         size = len(path) if path.isascii() else len(path.encode())
     except UnicodeEncodeError:
-        raise FormatError("PATH", f"path {path!r} holds a lone surrogate and has no UTF-8 form") from None
+        return FormatError("PATH", f"path {shown(path)} holds a lone surrogate and has no UTF-8 form")
     if size > MAX_PATH_BYTES:
-        raise FormatError("PATH", f"path {path[:40]!r}… has {size} bytes, at most {MAX_PATH_BYTES} are allowed")
+        return FormatError("PATH", f"path {path[:40]!r}… has {size} bytes, at most {MAX_PATH_BYTES} are allowed")
     if path and not _PATH.fullmatch(path):
-        raise FormatError("PATH", f"path {path!r}: {_fault(path)}", path=path)
-    if size > _SHORT and (depth := len(_BOUNDARY.findall(path))) > MAX_PATH_DEPTH:
-        raise FormatError("PATH", f"path {path[:40]!r}… has {depth} segments, at most {MAX_PATH_DEPTH} are allowed")
+        return FormatError("PATH", f"path {path!r}: {_fault(path)}", path=path)
+    if size > _SHORT and path.count(".") >= MAX_PATH_DEPTH and (depth := len(segments(path))) > MAX_PATH_DEPTH:
+        return FormatError("PATH", f"path {path[:40]!r}… has {depth} segments, at most {MAX_PATH_DEPTH} are allowed")
+    return None
 
 
 def _fault(path: str) -> str:
@@ -96,44 +110,44 @@ def _fault(path: str) -> str:
     return r"empty segment: write it as \e"
 
 
-def check_all(joined: str, paths: list[str]) -> None:
-    """Check every path of a file at once; `joined` is their text with U+000A between them.
-
-    The common case, no backslash anywhere, is decided on the bytes of the whole text; a long path is checked by
-    itself, and so are all where one holds a backslash.
+def check_all(paths: Sequence[str]) -> None:
+    """Check every path of a file, some thousands at once, on the bytes of their text.
 
     Raises:
         FormatError: PATH for the first path that breaks a rule.
     """
+    for start in range(0, len(paths), _AT_ONCE):
+        some = paths[start : start + _AT_ONCE]
+        if not _are_paths(some):
+            raise next(filter(None, map(_broken, some)))
+
+
+def _are_paths(some: Sequence[str]) -> bool:
+    """Whether none of them breaks a rule."""
+    if max(map(len, some)) > MAX_PATH_BYTES:
+        return False
+    joined = "\n".join(some)
+    escaped = "\\" in joined
+    if escaped:  # what stands for a dot or a backslash is any other character; left are those of \e
+        joined = joined.replace("\\\\", "xx").replace("\\.", "xx")
     data = np.frombuffer(f"\n{joined}\n".encode(), np.uint8)
-    line = data == _LINE
+    line, dot = data == _LINE, data == _DOT
     lines = line.nonzero()[0]
     sizes = lines[1:] - lines[:-1] - 1
-    divider = line | (data == _DOT)
-    empty = np.count_nonzero(divider[1:] & divider[:-1])  # segments, and the root's path
-    controls = np.count_nonzero((data < 32) | (data == 127))
-    if controls == len(paths) + 1 and empty == np.count_nonzero(sizes == 0) and "\\" not in joined:
-        paths = [paths[i] for i in (sizes > _SHORT).nonzero()[0].tolist()]
-    for path in paths:
-        check(path)
-
-
-def check_inner(joined: str, paths: Iterable[str]) -> None:
-    """Check how many inner paths the paths of a file name, the root included; `joined` is their text, by lines.
-
-    Raises:
-        FormatError: LIMIT, when there are more than `MAX_INNER_PATHS`.
-    """
-    if joined.count(".") < MAX_INNER_PATHS:  # each but the root ends at a dot
-        return
-    if "\\" in joined:
-        paths = joined.replace("\\\\", "\2").replace("\\.", "\3").split("\n")
-    inner: set[str] = set()
-    level = paths
-    while level := {path.rpartition(".")[0] for path in level if path} - inner:
-        inner |= level
-        if len(inner) > MAX_INNER_PATHS:
-            raise FormatError("LIMIT", f"the paths name more than {MAX_INNER_PATHS} inner paths")
+    divider = line | dot
+    if np.count_nonzero(divider[1:] & divider[:-1]) != np.count_nonzero(sizes == 0):  # an empty segment, no root
+        return False
+    if np.count_nonzero((data < 32) | (data == 127)) != len(lines):
+        return False
+    if sizes.max() > _SHORT and np.add.reduceat(dot, lines[:-1], dtype=np.uint16).max() >= MAX_PATH_DEPTH:
+        return False
+    if sizes.max() > MAX_PATH_BYTES:
+        return False
+    if escaped:
+        at = (data == _BACKSLASH).nonzero()[0]
+        after = np.minimum(at + 2, data.size - 1)
+        return bool((divider[at - 1] & (data[at + 1] == _E) & divider[after]).all())
+    return True
 
 
 def split_flat(keys: Collection[str]) -> dict[str, Segments]:
@@ -163,11 +177,16 @@ def split_flat(keys: Collection[str]) -> dict[str, Segments]:
 
 def split_key(key: str, members: Container[str]) -> Segments:
     """The segments of one key, or of a prefix that a part stands for, among the keys of its flat mapping."""
+    return split_at(key, {at for at, sign in enumerate(key) if sign == "." and key[:at] in members})
+
+
+def split_at(key: str, ends: Container[int]) -> Segments:
+    """The segments of a key of which the beginnings of these lengths are keys too."""
     segments: list[str] = []
     start = 0
     position = key.find(".")
     while position >= 0:
-        if position > start and position + 1 < len(key) and key[:position] not in members:
+        if position > start and position + 1 < len(key) and position not in ends:
             segments.append(key[start:position])
             start = position + 1
         position = key.find(".", position + 1)

@@ -18,7 +18,7 @@ from .atomic import PathLike
 from .backing import Buffer, File, aligned, backing
 from .codecs import MODULES, RAW, THREADS, zstd
 from .columns import ALIAS, NODE, TENSOR, VALUE, Index
-from .container import FLAG_ZSTD_INDEX, Bytes, checksum, parse_frame
+from .container import FLAG_ZSTD_INDEX, Bytes, Trailer, checksum, parse_frame
 from .dtypes import Array
 from .errors import FormatError
 from .limits import ALIGN, MAX_INDEX_BYTES, MAX_INDEX_RATIO
@@ -196,11 +196,11 @@ class Reader(Mapping[str, Any]):
 
     def digest(self) -> str:
         """Content digest: sha256 in hex, the same for raw and compressed (spec section 8.2). Reads every tensor."""
-        content = index.to_map(self.index)
+        content = index.to_map(self.index, read=True)
         for key in index.LAYOUT_KEYS:
             del content[key]
         content["sha256"] = b"".join(self._digests())
-        return hashlib.sha256(profile.encode(content, "index")).hexdigest()
+        return hashlib.sha256(profile.again({key: content[key] for key in sorted(content)})).hexdigest()
 
     def tensor_digests(self) -> dict[str, str]:
         """Path -> sha256 in hex of each tensor's logical bytes."""
@@ -411,6 +411,11 @@ def _room(sizes: list[int]) -> Iterator[Array]:
 
 def _read_index(buffer: Bytes) -> Index:
     trailer = parse_frame(buffer)
+    return index.decode(_index_bytes(buffer, trailer), trailer.index_offset)
+
+
+def _index_bytes(buffer: Bytes, trailer: Trailer) -> bytes:
+    """The decoded index. The caller keeps nothing else of it."""
     compressed = bool(trailer.flags & FLAG_ZSTD_INDEX)
     if (larger := max(trailer.index_stored, trailer.index_decoded)) > MAX_INDEX_BYTES:
         raise FormatError("LIMIT", f"the index declares {larger} bytes, at most {MAX_INDEX_BYTES} are allowed")
@@ -430,5 +435,5 @@ def _read_index(buffer: Bytes) -> Index:
             zstd.decode(data, memoryview(into))
         except FormatError as error:
             raise FormatError(error.code, f"index: {error.message}") from None
-        data = memoryview(into)
-    return index.decode(bytes(data), trailer.index_offset)
+        return bytes(into)
+    return bytes(data)

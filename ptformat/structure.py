@@ -2,76 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from . import paths, profile
-from .columns import ALIAS, NODE, TENSOR, TYPES, Index
-from .errors import FormatError
-from .tree import FORMS, ORDERED_FORMS
+from . import forms
+from .columns import ALIAS, INHERITED, NODE, TENSOR, Column, Index
+from .errors import FormatError, shown
+from .nesting import Nesting
+from .tree import FORMS
+
+_KEYS = FORMS.index("keys")
 
 
-def check(index: Index) -> None:
-    """Check sparse values, then aliases, then the tree.
+def check(index: Index, nesting: Nesting | None = None) -> None:
+    """Check sparse values, then aliases, then the tree; `nesting` is that of the paths, where it is there already.
 
     Raises:
-        FormatError: SCHEMA, ALIAS, NONCANONICAL, TREE, PATH; the first rule broken.
+        FormatError: SCHEMA, ALIAS, NONCANONICAL, TREE; the first rule broken.
     """
     _check_values(index)
+    if "axes" in index.sparse:
+        _check_axes(index)
+    _check_listed(index)
     if index.columns["alias"].size:
         _check_aliases(index)
         _check_inheritance(index)
-    _Nesting(index).check()
+    _check_tree(index, nesting or Nesting(index.paths))
 
 
 def _check_values(index: Index) -> None:
-    """Types of the sparse columns' values, and axes against ranks."""
+    """Types of the sparse columns' values; each value of a table is looked at once."""
     for name, held in index.sparse.items():
         faults = {key: _FAULTS[name](value) for key, value in {id(value): value for value in held.values()}.items()}
         if any(faults.values()):
             row, fault = next((row, faults[id(value)]) for row, value in held.items() if faults[id(value)])
-            raise FormatError("SCHEMA", f"{name} of {_entry(index, row)}: {fault}", path=index.paths[row])
-    for row, axes in index.sparse.get("axes", {}).items():
-        rank = _rank(index, row)
-        if rank is not None and rank != len(axes):
-            what = f"axes of {_entry(index, row)}: {len(axes)} names for rank {rank}"
-            raise FormatError("SCHEMA", what, path=index.paths[row])
-    listed = index.sparse.get("keys", {})
-    for row in np.flatnonzero(index.columns["type"] == NODE).tolist():
-        if (form := _form(index, row)) != "keys" and row in listed:
-            raise FormatError("SCHEMA", f"{_entry(index, row)} lists keys but its form is {form}")
-        if form == "keys" and row not in listed:
-            raise FormatError("SCHEMA", f"{_entry(index, row)} is of form keys but lists none")
+            raise FormatError("SCHEMA", f"{name} of {index.told(row)}: {fault}", path=index.paths[row])
 
 
-def _rank(index: Index, row: int) -> int | None:
-    """Rank of a tensor, or of an alias' target (None where the target is no earlier tensor: checked later)."""
+def _check_axes(index: Index) -> None:
+    """As many axes as the rank, or as that of an alias' target; one whose target is no earlier tensor waits."""
+    held = index.sparse["axes"]
+    ranks = np.full(len(index.paths), -1, np.int64)
+    ranks[index.tensor_rows] = index.columns["rank"]
+    rows, targets, sound = _targets(index)
+    ranks[rows[sound]] = ranks[targets[sound]]
+    said = np.fromiter(held, np.int64, len(held))
+    named = np.fromiter(map(len, held.values()), np.int64, len(held))
+    for k in np.flatnonzero((ranks[said] >= 0) & (ranks[said] != named))[:1].tolist():
+        row = int(said[k])
+        what = f"axes of {index.told(row)}: {named[k]} names for rank {ranks[row]}"
+        raise FormatError("SCHEMA", what, path=index.paths[row])
+
+
+def _targets(index: Index) -> tuple[Column, Column, Column]:
+    """Rows of the aliases, rows of their targets, and whether these are earlier tensors."""
     types = index.columns["type"]
-    if types[row] == ALIAS:
-        target = int(index.columns["alias"][index.ordinals[row]])
-        if target >= row or types[target] != TENSOR:
-            return None
-        row = target
-    return int(index.columns["rank"][index.ordinals[row]])
+    rows, targets = np.flatnonzero(types == ALIAS), index.columns["alias"].astype(np.int64)
+    sound: Column = (targets < rows) & (types[np.minimum(targets, rows)] == TENSOR)
+    return rows, targets, sound
+
+
+def _check_listed(index: Index) -> None:
+    """Exactly the nodes of form keys list keys."""
+    nodes = np.flatnonzero(index.columns["type"] == NODE)
+    lists = np.zeros(len(index.paths), bool)
+    lists[list(index.sparse.get("keys", ()))] = True
+    of_keys = index.columns["form"] == _KEYS
+    for k in np.flatnonzero(lists[nodes] != of_keys)[:1].tolist():
+        form = FORMS[index.columns["form"][k]]
+        what = "is of form keys but lists none" if of_keys[k] else f"lists keys but its form is {form}"
+        raise FormatError("SCHEMA", f"{index.told(int(nodes[k]))} {what}")
 
 
 def _names(value: Any) -> str | None:
     good = type(value) is list and value and all(type(name) is str and name for name in value)
-    return None if good else f"{value!r}, expected a list of names, not empty"
+    return None if good else f"{shown(value)}, expected a list of names, not empty"
 
 
 def _name(value: Any) -> str | None:
-    return None if type(value) is str and value else f"{value!r}, expected a string, not empty"
+    return None if type(value) is str and value else f"{shown(value)}, expected a string, not empty"
 
 
 def _map(value: Any) -> str | None:
-    return None if type(value) is dict and value else f"{value!r}, expected a map, not empty"
+    return None if type(value) is dict and value else f"{shown(value)}, expected a map, not empty"
 
 
 def _flag(value: Any) -> str | None:
-    return None if type(value) is bool else f"{value!r}, expected true or false"
+    return None if type(value) is bool else f"{shown(value)}, expected true or false"
 
 
 def _key(key: Any) -> bool:
@@ -85,7 +103,7 @@ def _keys(value: Any) -> str | None:
 
 def _perm(value: Any) -> str | None:
     good = type(value) is list and all(type(axis) is int for axis in value)
-    return None if good else f"{value!r}, expected a list of axes"
+    return None if good else f"{shown(value)}, expected a list of axes"
 
 
 _FAULTS = {
@@ -101,222 +119,67 @@ _FAULTS = {
 
 
 def _check_aliases(index: Index) -> None:
-    types, targets = index.columns["type"], index.columns["alias"]
-    perms = index.sparse.get("perm", {})
-    for row, target in zip(np.flatnonzero(types == ALIAS).tolist(), targets.tolist(), strict=True):
-        if target >= row:
-            raise _alias(index, row, f"points at entry {target}, which does not stand earlier")
-        if types[target] != TENSOR:
-            raise _alias(index, row, f"points at entry {target}, which is no tensor")
-        if (perm := perms.get(row)) is not None:
-            rank = int(index.columns["rank"][index.ordinals[target]])
-            if sorted(perm) != list(range(rank)):
-                raise _alias(index, row, f"perm {perm} is no permutation of {rank} axes")
-            if perm == sorted(perm):
-                raise _alias(index, row, f"perm {perm} is the identity, which is not written")
+    """Each alias in row order: an earlier tensor, and a permutation that is not the identity."""
+    rows, targets, sound = _targets(index)
+    stop = int(sound.argmin()) if not sound.all() else sound.size
+    said = index.sparse.get("perm", {})
+    ranks = np.zeros(len(index.paths), np.int64)
+    ranks[index.tensor_rows] = index.columns["rank"]
+    good: set[tuple[int, int]] = set()  # a permutation of the table, a rank
+    perms = zip(said.items(), np.searchsorted(rows, np.fromiter(said, np.int64, len(said))).tolist(), strict=True)
+    for (row, perm), k in perms:
+        if k >= stop:
+            break
+        rank = int(ranks[targets[k]])
+        if (id(perm), rank) in good:
+            continue
+        if sorted(perm) != list(range(rank)):
+            raise _alias(index, row, f"perm {shown(perm)} is no permutation of {rank} axes")
+        if perm == sorted(perm):
+            raise _alias(index, row, f"perm {shown(perm)} is the identity, which is not written")
+        good.add((id(perm), rank))
+    if stop < rows.size:
+        row, target = int(rows[stop]), int(targets[stop])
+        raise _alias(
+            index,
+            row,
+            f"points at entry {target}, which {'is no tensor' if target < row else 'does not stand earlier'}",
+        )
 
 
 def _alias(index: Index, row: int, what: str) -> FormatError:
-    return FormatError("ALIAS", f"{_entry(index, row)} {what}", path=index.paths[row])
+    return FormatError("ALIAS", f"{index.told(row)} {what}", path=index.paths[row])
 
 
 def _check_inheritance(index: Index) -> None:
     """An alias does not repeat what it takes over from its target."""
-    aliases = np.flatnonzero(index.columns["type"] == ALIAS).tolist()
-    for name in ("axes", "role", "trainable"):
+    rows, targets, _ = _targets(index)
+    perms = index.sparse.get("perm", {})
+    for name in INHERITED:
         held = index.sparse.get(name, {})
-        for row in aliases:
-            if row not in held:
+        for row, target in zip(rows.tolist(), targets.tolist(), strict=True):
+            if row not in held or target not in held:
                 continue
-            value = held[row]
-            perm = index.sparse.get("perm", {}).get(row)
-            target = int(index.columns["alias"][index.ordinals[row]])
-            inherited = index.inherited(target, tuple(perm) if perm else None).get(name)
-            if inherited == (tuple(value) if name == "axes" else value):
-                what = f"{_entry(index, row)}: {name} {value!r} is its target's and is not written again"
+            value, inherited = held[row], held[target]
+            if name == "axes" and row in perms:
+                inherited = [inherited[axis] for axis in perms[row]]
+            if value == inherited:
+                what = f"{index.told(row)}: {name} {shown(value)} is its target's and is not written again"
                 raise FormatError("NONCANONICAL", what, path=index.paths[row])
 
 
-def _form(index: Index, row: int) -> str:
-    return FORMS[int(index.columns["form"][index.ordinals[row]])]
-
-
-def _entry(index: Index, row: int) -> str:
-    kind = TYPES[int(index.columns["type"][row])]
-    return f"{kind} {index.paths[row]!r} (entry {row})"
-
-
-def _first_beneath(joined: str) -> dict[int, int]:
-    """Row of each path that has others beneath it -> the first row among those; `joined` is the paths, by lines.
-
-    Sorted by segments, what is beneath a path follows it at once. No inner path is built that is not an entry's: all
-    prefixes together may be a hundred times as long as the index.
-    """
-    if "\\" in joined:
-        joined = joined.replace("\\\\", "\2").replace("\\.", "\3")
-    # The dots that divide become the lowest character, and one ends each path.
-    keys = (joined.replace(".", "\1").replace("\n", "\1\n") + "\1").split("\n")
-    ordered = sorted(keys)
-    first = {}
-    if ordered[0] == "\1" and len(keys) > 1:
-        root = keys.index("\1")
-        first[root] = int(root == 0)
-    if not any(map(str.startswith, ordered[1:], ordered)):
-        return first
-    above: list[int] = []  # rows, each beneath the one before
-    for row in sorted(range(len(keys)), key=keys.__getitem__):
-        while above and not keys[row].startswith(keys[above[-1]]):
-            _close(above, first)
-        above.append(row)
-    while above:
-        _close(above, first)
-    return first
-
-
-def _close(above: list[int], first: dict[int, int]) -> None:
-    """Take the last row off; it and what is beneath it are beneath the row before."""
-    row = above.pop()
-    if above:
-        outer = above[-1]
-        first[outer] = min(first.get(outer, row), first.get(row, row), row)
-
-
-class _Nesting:
-    """The tree that the paths span, checked against its nodes."""
-
-    def __init__(self, index: Index) -> None:
-        self.index = index
-        joined = "\n".join(index.paths)
-        self.escaped = "\\" in joined
-        self.nodes = {index.paths[r]: r for r in np.flatnonzero(index.columns["type"] == NODE).tolist()}
-        self.first = _first_beneath(joined)  # row of an inner path's entry -> row of the first entry beneath it
-
-    def check(self) -> None:
-        index, first = self.index, self.first
-        if not index.paths:
-            raise FormatError("TREE", "no entry; an empty tree is one map node at the root")
-        types = index.columns["type"]
-        for row in sorted(first):
-            if types[row] != NODE:
-                raise self._tree(row, f"has entries beneath it, such as {index.paths[first[row]]!r}")
-        for row in self.nodes.values():
-            if first.get(row, row) < row:
-                raise self._tree(row, f"stands after {index.paths[first[row]]!r}, which is beneath it")
-        self._check_nodes()
-
-    def parent(self, path: str) -> str:
-        return paths.parent(path) if self.escaped else path.rpartition(".")[0]
-
-    def upwards(self, path: str) -> Iterator[tuple[str, str]]:
-        """(inner path, its child towards `path`), from the parent of `path` up to the root."""
-        while path:
-            above = self.parent(path)
-            yield above, path
-            path = above
-
-    def _tree(self, row: int, what: str) -> FormatError:
-        return FormatError("TREE", f"{_entry(self.index, row)} {what}", path=self.index.paths[row])
-
-    def _check_nodes(self) -> None:
-        listed: list[str] = []
-        for path, row in self.nodes.items():
-            form = _form(self.index, row)
-            said = any(row in self.index.sparse.get(name, ()) for name in ("module", "class", "attrs"))
-            if form == "part":
-                if (within := self._container(path)) != "flat":
-                    raise self._tree(row, f"is a part, but the container around it is {within or 'none'}, not flat")
-                if not said:
-                    raise FormatError("NONCANONICAL", f"{_entry(self.index, row)}: a part that says nothing", path=path)
-            elif form == "map" and row in self.first and not said and self._container(path) != "flat":
-                raise FormatError("NONCANONICAL", f"{_entry(self.index, row)}: a map node that says nothing", path=path)
-            elif form in ORDERED_FORMS or form == "keys":
-                listed.append(path)
-        if listed:
-            self._check_children(listed)
-        if self.escaped:  # without a backslash both follow from the rest
-            self._check_maps()
-            self._check_flat()
-
-    def _container(self, path: str) -> str | None:
-        """Form of the nearest container node around `path`, parts left aside; None at the root.
-
-        An inner path without a node is a plain map, unless it lies in a flat map: there it is a mere prefix.
-        """
-        plain = False
-        for above, _ in self.upwards(path):
-            row = self.nodes.get(above)
-            if row is None:
-                plain = True
-            elif (form := _form(self.index, row)) != "part":
-                return form if form == "flat" or not plain else "map"
-        return "map" if plain else None
-
-    def _check_children(self, listed: list[str]) -> None:
-        children: dict[str, dict[str, None]] = {path: {} for path in listed}
-        for path in self.index.paths:
-            for above, child in self.upwards(path):
-                if above in children:
-                    children[above].setdefault(child)
-        for path in listed:
-            row = self.nodes[path]
-            form, found = _form(self.index, row), [paths.parse(child)[-1] for child in children[path]]
-            if form in ("list", "tuple") and found != [str(i) for i in range(len(found))]:
-                raise self._tree(row, f"is a {form} with children {found[:8]}, expected 0, 1, 2, … in order")
-            if form == "keys":
-                keys = self.index.sparse["keys"][row]
-                if len(keys) != len(found):
-                    raise self._tree(row, f"lists {len(keys)} keys for {len(found)} children")
-                if len({profile.encode(key) for key in keys}) != len(keys):
-                    raise self._tree(row, "lists a key twice")
-                if all(type(key) is str for key in keys):
-                    raise FormatError(
-                        "NONCANONICAL", f"{_entry(self.index, row)}: keys that are all strings", path=path
-                    )
-
-    def _check_maps(self) -> None:
-        """No key of a map holds a dot; where one does, the map is flat."""
-        for row, path in enumerate(self.index.paths):
-            if r"\." not in path:
-                continue
-            nearest = "map"  # form of the last node on the way down that is no part
-            for above, child in reversed([*self.upwards(path)]):
-                node = self.nodes.get(above)
-                form = None if node is None else _form(self.index, node)
-                nearest = nearest if form in (None, "part") else form
-                if (form == "map" or (form is None and nearest != "flat")) and "." in child[len(above) + bool(above) :]:
-                    what = f"{_entry(self.index, row)}: a key that holds a dot, but {above!r} is no flat map"
-                    raise FormatError("NONCANONICAL", what, path=path)
-
-    def _check_flat(self) -> None:
-        """In each flat map: no two values have one key, and each key and each part is split as it must be.
-
-        Without a backslash in any path this follows from the rest: a key that should not have been split would have
-        another key at an inner path, or an empty segment.
-        """
-        values: dict[str, list[tuple[str, int]]] = {}  # path of a flat map -> key and row of each value
-        parts: dict[str, list[tuple[str, int]]] = {}
-        for path, row in self.nodes.items():
-            if _form(self.index, row) == "flat":
-                values[path], parts[path] = [], []
-        for row, path in enumerate(self.index.paths):
-            held = parts if path in self.nodes and _form(self.index, self.nodes[path]) == "part" else values
-            for above, _ in self.upwards(path):
-                if (node := self.nodes.get(above)) is None or _form(self.index, node) == "part":
-                    continue
-                if above in held:
-                    held[above].append((paths.join_flat(paths.parse(path[len(above) + bool(above) :])), row))
-                break
-        for flat in values:
-            self._check_keys(flat, values[flat], parts[flat])
-
-    def _check_keys(self, flat: str, values: list[tuple[str, int]], parts: list[tuple[str, int]]) -> None:
-        taken: dict[str, int] = {}
-        for key, row in values:
-            if key in taken:
-                raise self._tree(row, f"is flat key {key!r} of {flat!r}, as is {self.index.paths[taken[key]]!r}")
-            taken[key] = row
-        for key, row in values + parts:
-            path = self.index.paths[row]
-            if (expected := paths.render((*paths.parse(flat), *paths.split_key(key, taken)))) != path:
-                what = f"{_entry(self.index, row)}: flat key {key!r} is written {expected!r}"
-                raise FormatError("NONCANONICAL", what, path=path)
+def _check_tree(index: Index, nesting: Nesting) -> None:
+    """Leaves have nothing beneath them, nodes stand before what is; then what the forms ask."""
+    if not index.paths:
+        raise FormatError("TREE", "no entry; an empty tree is one map node at the root")
+    nesting.link()
+    first = np.frombuffer(nesting.first, np.int64)
+    rows = np.arange(first.size)
+    leaves = index.columns["type"] != NODE
+    for row in np.flatnonzero(leaves & (first < first.size))[:1].tolist():
+        what = f"{index.told(row)} has entries beneath it, such as {index.paths[first[row]]!r}"
+        raise FormatError("TREE", what, path=index.paths[row])
+    for row in np.flatnonzero(first < rows)[:1].tolist():
+        what = f"{index.told(row)} stands after {index.paths[first[row]]!r}, which is beneath it"
+        raise FormatError("TREE", what, path=index.paths[row])
+    forms.check(index, nesting)

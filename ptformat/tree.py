@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from . import paths
+from . import collector, paths
 from .dtypes import BY_NAME, Array
 
 # Container forms, in the order of their codes.
@@ -154,8 +154,11 @@ class Branch:
     segments; `walk` gives every leaf beneath with its path.
     """
 
-    def __init__(self, path: str, read: Callable[[str], Any]) -> None:
-        self._path = path
+    __slots__ = ("_above", "_children", "_node", "_read", "_segment")
+
+    def __init__(self, above: Branch | None, segment: str, read: Callable[[str], Any]) -> None:
+        self._above = above
+        self._segment = segment
         self._read = read
         self._node: Node | None = None
         self._children: dict[str, Branch | Leaf] = {}
@@ -163,7 +166,12 @@ class Branch:
     @property
     def path(self) -> str:
         """Its dotted path; the root's is empty."""
-        return self._path
+        segments = []
+        at = self
+        while at._above is not None:
+            segments.append(at._segment)
+            at = at._above
+        return paths.render(reversed(segments))
 
     @property
     def node(self) -> Node | None:
@@ -178,7 +186,7 @@ class Branch:
         at: Branch | Leaf = self
         for segment in paths.parse(key):
             if not isinstance(at, Branch) or segment not in at._children:
-                raise KeyError(f"no {key!r} beneath {self._path or 'the root'!r}")
+                raise KeyError(f"no {key!r} beneath {self.path or 'the root'!r}")
             at = at._children[segment]
         return at
 
@@ -187,7 +195,7 @@ class Branch:
             raise AttributeError(name)
         if name in self._children:
             return self._children[name]
-        raise AttributeError(f"no {name!r} beneath {self._path or 'the root'!r}")
+        raise AttributeError(f"no {name!r} beneath {self.path or 'the root'!r}")
 
     def __contains__(self, key: object) -> bool:
         try:
@@ -215,25 +223,42 @@ class Branch:
                 yield child.path, child.data
 
     def __repr__(self) -> str:
-        return f"Branch({self._path!r}, children={list(self._children)})"
+        return f"Branch({self.path!r}, children={list(self._children)})"
 
 
 def grow(entries: Sequence[Entry], read: Callable[[str], Any]) -> Branch | Leaf:
     """The tree of these entries, in their order; `read` gives a leaf's array or value by its path."""
-    root = Branch("", read)
+    with collector.paused():
+        return _grown(entries, read)
+
+
+def _grown(entries: Sequence[Entry], read: Callable[[str], Any]) -> Branch | Leaf:
+    root = Branch(None, "", read)
+    within, above = root, ""  # the branch of the last leaf, and its path
     for entry in entries:
-        segments = paths.parse(entry.path)
-        if not segments and not isinstance(entry, Node):
-            return Leaf(entry, read)
-        at = root
-        for depth, segment in enumerate(segments[:-1] if not isinstance(entry, Node) else segments, 1):
-            child = at._children.get(segment)
-            if child is None:
-                child = at._children[segment] = Branch(paths.render(segments[:depth]), read)
-            assert isinstance(child, Branch)  # the index check refuses a leaf with children
-            at = child
         if isinstance(entry, Node):
-            at._node = entry
-        else:
-            at._children[segments[-1]] = Leaf(entry, read)
+            _branch(root, entry.path, read)._node = entry
+            continue
+        if not entry.path:
+            return Leaf(entry, read)
+        if (outer := paths.parent(entry.path)) != above:
+            within, above = _branch(root, outer, read), outer
+        within._children[_last(entry.path, outer)] = Leaf(entry, read)
     return root
+
+
+def _branch(root: Branch, path: str, read: Callable[[str], Any]) -> Branch:
+    """The branch at a path; made here, with those above it, where there is none."""
+    at = root
+    for segment in paths.segments(path):
+        child = at._children.get(segment)
+        if child is None:
+            child = at._children[segment] = Branch(at, segment, read)
+        assert isinstance(child, Branch)  # the index check refuses a leaf with children
+        at = child
+    return at
+
+
+def _last(path: str, parent: str) -> str:
+    segment = path[len(parent) + bool(parent) :]
+    return paths.segments(segment)[0] if "\\" in segment else segment

@@ -12,10 +12,10 @@ import ptformat
 CORE = pathlib.Path(ptformat.__file__).parent
 # Each module may import those of the lines above its own, and of its own line those to its left.
 ORDER = """
-errors limits
+errors limits collector
 dtypes paths profile
-bands tree container codecs collector
-columns structure index
+bands tree container codecs
+nesting columns forms structure index
 pages atomic containers slices backing
 writer reader
 loading saving

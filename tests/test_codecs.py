@@ -202,6 +202,18 @@ def test_a_compressed_index_is_one_frame():
         ptformat.load(craft.assemble(data[:offset], frame, decoded=size + 1, compressed=True))
 
 
+@pytest.mark.parametrize("blocks", ["150000ffff", "0900002a", "0b00002a"], ids=["compressed", "raw", "run"])
+def test_a_frame_of_nothing_is_decoded_too(blocks):
+    """An index of no bytes is no index; what stands in its frame is looked at before."""
+    frame = bytes.fromhex("28b52ffd803800000000" + blocks)
+    with pytest.raises(FormatError) as caught:
+        ptformat.load(craft.assemble(craft.body(craft.sample()), frame, decoded=0, compressed=True))
+    assert (caught.value.code, caught.value.message[:18]) == ("CODEC", "index: zstd frame:"), caught.value
+    sound = bytes.fromhex("28b52ffd803800000000010000")
+    with pytest.raises(FormatError, match=r"^MALFORMED: index byte 0: the bytes end"):
+        ptformat.load(craft.assemble(craft.body(craft.sample()), sound, decoded=0, compressed=True))
+
+
 def test_a_bomb_of_an_index_is_not_decoded():
     """Within 256 : 1 by its trailer, but the frame itself declares more."""
     frame = zstandard.ZstdCompressor().compress(bytes(2**24))

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import ptformat
-from ptformat import Node, Record
+from ptformat import Alias, Node, Record, TensorInfo, Value, containers
 from ptformat.containers import _labels, assemble, flatten
 from ptformat.errors import FormatError
+from ptformat.reader import Reader
 
 Moments = collections.namedtuple("Moments", ["mu", "nu"])
 ONE = np.array([1.5], np.float32)
@@ -270,15 +271,15 @@ def test_integers_that_no_file_can_hold(number, tmp_path):
 def test_prefixes_of_flat_keys_are_not_kept():
     """All prefixes of these keys together are some 60 times as long as they are."""
     keys = [".".join(f"{'s' * 7}{number:03}" for _ in range(90)) + f".{number}" for number in range(400)]
-    names = ["", *keys, "m", "m.a"]
-    nodes = {"": Node("", "flat"), "m": Node("m", "map")}
+    tree = {**{key: len(key) for key in keys}, "m": {"a": 3}}
+    index = Reader(ptformat.save(tree)).index
     tracemalloc.start()
     try:
-        made = assemble(names, nodes, len)
+        made = assemble(index, len)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert made == {**{key: len(key) for key in keys}, "m": {"a": 3}}
+    assert made == tree
     assert peak < 2**20  # with them 20 MB
 
 
@@ -288,3 +289,71 @@ def test_labels_of_many_keys_of_one_text():
     labels = _labels([*(float("nan") for _ in range(count)), "nan~7", "nan", "nan"])
     assert labels[:3] == ["nan", "nan~2", "nan~3"]
     assert labels[count - 1 :] == [f"nan~{count}", "nan~7~2", f"nan~{count + 1}", f"nan~{count + 2}"]
+
+
+class Holder:
+    """An object that an adapter knows."""
+
+    def __init__(self, held):
+        self.held = held
+
+
+def test_an_adapter_gives_containers_ties_and_bare_shapes_for_its_objects():
+    def as_array(leaf, path):
+        return leaf.held if isinstance(leaf, Holder) else containers.numpy_array(leaf, path)
+
+    weight = np.zeros((2, 3), np.float32)
+    tree = {
+        "a": Holder({"w": weight, "n": Holder([1, Holder(None)])}),
+        "b": Holder(Alias("b", "a.w")),
+        "c": Holder(TensorInfo("c", "int8", (4,))),
+        "d": Holder(weight),
+    }
+    tree["a"].held["n"].held[1].held = (2,)
+    found = list(flatten(tree, as_array))
+    assert found[0] == (TensorInfo("a.w", "float32", (2, 3)), weight) and found[0][1] is weight
+    assert found[1:] == [
+        (Node("a.n", "list"), None),
+        (Value("a.n.0", 1), None),
+        (Node("a.n.1", "tuple"), None),
+        (Value("a.n.1.0", 2), None),
+        (Alias("b", "a.w"), None),
+        (TensorInfo("c", "int8", (4,)), None),
+        (TensorInfo("d", "float32", (2, 3)), weight),  # another object holds it: that is no tie
+    ]
+
+
+def test_containers_of_entries():
+    """`build` needs no file: parts carry facts alone, plain maps need no node, the inner ones are asked about first."""
+    entries = [
+        Node("f", "flat"),
+        Node("f.0", "part", module="linear"),
+        Value("f.0.weight", 1),
+        Node("f.l", "list", class_="L"),
+        Value("f.l.0", 2),
+        Value("p.q.r", 3),
+        Value(r"p.\e.s", 4),
+        Node("f.l.1", "tuple", class_="T"),
+        Value("p.q.t", 5),
+        Value("u", 6),
+        Value("p.v", 7),
+        Value(r"p.\e.x\\y", 8),
+    ]
+    values = {entry.path: entry.value for entry in entries if isinstance(entry, Value)}
+    asked = []
+
+    def made(node, whole):
+        asked.append((node.path, whole))
+        return {"class": node.class_, "held": whole} if node.class_ else whole
+
+    tuple_ = {"class": "T", "held": ()}
+    list_ = {"class": "L", "held": [2, tuple_]}
+    expected = {
+        "f": {"0.weight": 1, "l": list_},
+        "p": {"q": {"r": 3, "t": 5}, "": {"s": 4, "x\\y": 8}, "v": 7},
+        "u": 6,
+    }
+    assert containers.build(entries, values.__getitem__, made) == expected
+    assert asked == [("f.l.1", ()), ("f.l", [2, tuple_]), ("f", expected["f"])]
+    assert containers.build([Value("", 1)], {"": 1}.__getitem__) == 1
+    assert containers.build([Node("", "tuple"), Value("0", 1)], {"0": 1}.__getitem__) == (1,)

@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from ptformat.errors import CALL_CODES, MAX_LINE, READ_CODES, FormatError, several
+from ptformat.errors import CALL_CODES, MAX_LINE, READ_CODES, FormatError, several, shown
 
 
 def test_is_a_value_error_with_its_facts():
@@ -60,3 +60,37 @@ def test_what_is_found_in_a_file_is_shown_and_not_obeyed():
     assert several("TIE", "a\tb", ["c\x00"]).message == "a\\tb\n  c\\x00"
     long = FormatError("PATH", "\x00" * 10**6)
     assert (len(long.message), long.message[:8]) == (MAX_LINE, "\\x00\\x00")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "None"),
+        (-(2**63), "-9223372036854775808"),
+        ("a\nb\x1b[0m", r"'a\nb\x1b[0m'"),
+        (b"\0", r"b'\x00'"),
+        ("é" * 80, repr("é" * 80)),
+        ("é" * 81, repr("é" * 80) + "…"),
+        (bytes(81), repr(bytes(80)) + "…"),
+        ([], "[]"),
+        ((), "()"),
+        ({}, "{}"),
+        ([1, 1.0, True], "[1, 1.0, True]"),
+        ((1,), "(1,)"),
+        ([*range(8)], "[0, 1, 2, 3, 4, 5, 6, 7]"),
+        ([*range(9)], "[0, 1, 2, 3, 4, 5, 6, 7, …]"),
+        (dict.fromkeys("abcdefghi", "x"), "{" + ", ".join(f"'{n}': 'x'" for n in "abcdefgh") + ", …}"),
+        ([[[[]]]], "[[[[]]]]"),
+        ([[[[1], {2: 3}, (4,), ()]]], "[[[[…], {…}, (…), ()]]]"),
+    ],
+)
+def test_a_value_is_shown_short(value, text):
+    assert shown(value) == text
+
+
+def test_a_value_that_is_shown_is_not_gone_through():
+    """A message of a value with 2**60 leaves is made at once."""
+    value = "x" * 200
+    for _ in range(60):
+        value = [value, value]
+    assert shown(value) == "[[[[…], […]], [[…], […]]], [[[…], […]], [[…], […]]]]"

@@ -275,3 +275,14 @@ def test_raw_is_what_it_was():
     assert RAW == 0
     data = ptformat.save({"w": np.zeros(64, np.float32)})
     assert data[64 : 64 + 256] == bytes(256)
+
+
+def test_a_plane_larger_than_what_a_thread_keeps():
+    """Planes of more than 8 MiB: their memory is not kept, and their bytes are the same."""
+    array = np.zeros(9 * 2**20, np.uint16)
+    array[::100_000] = np.arange(array[::100_000].size, dtype=np.uint16)
+    data = ptformat.save({"a": array}, codec="planes", chunk=2**25)
+    assert len(data) < array.nbytes / 100
+    assert np.array_equal(ptformat.load(data)["a"], array)
+    kept = [held.nbytes for held in planes._threads.__dict__.values() if isinstance(held, np.ndarray)]
+    assert max(kept, default=0) <= planes._KEPT == 2**23

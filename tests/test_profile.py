@@ -54,6 +54,7 @@ FORMS = {
     "dd00010000" + "c0" * 65536: [None] * 65536,
     "80": {},
     "82a16101a2616202": {"a": 1, "ab": 2},
+    "81d920" + "61" * 32 + "01": {"a" * 32: 1},
 }
 
 
@@ -82,6 +83,7 @@ def test_one_nan():
 FAULTS = {
     "": ("MALFORMED", "index byte 0: the bytes end"),
     "c1": ("MALFORMED", "the byte c1"),
+    "81a561": ("MALFORMED", "index byte 2: a string of 5 bytes expected, 1 are left"),
     # wide forms
     "cc7f": ("NONCANONICAL", "127 as a 1-byte unsigned integer"),
     "cd00ff": ("NONCANONICAL", "255 as a 2-byte unsigned integer"),
@@ -256,3 +258,89 @@ def test_other_msgpack_is_read_by_token():
     assert profile.token(bytes.fromhex("d5ff0102"), 0, strict=False) == ("ext", (-1, 2), 2)
     assert profile.token(bytes.fromhex("ca3fc00000"), 0, strict=False) == ("scalar", 1.5, 5)
     assert profile.token(bytes.fromhex("cd0001"), 0, strict=False) == ("scalar", 1, 3)
+
+
+TEXTS = [
+    "",
+    "\n",
+    "a",
+    "a\n",
+    "\na",
+    "a\nbc\n\nd",
+    "äöü\n日本\n\U0001f600",
+    "x" * 20 + "\n\n",
+    "\n" * 9,
+    "\U0001f600" * 9,
+]
+
+
+@pytest.mark.parametrize("part", [4, 5, 7, 2**20])
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_late_text_has_the_lines_of_the_string(monkeypatch, text, part):
+    monkeypatch.setattr(profile, "_PART", part)
+    found = profile.decode(profile.encode({"a": text, "b": {"a": text}, "c": 1}), "a")
+    assert found["a"].lines() == text.split("\n")
+    assert found["a"].count() == (len(text.split("\n")) if text else 0)
+    assert (found["b"], found["c"]) == ({"a": text}, 1)
+
+
+@pytest.mark.parametrize("part", [4, 5, 6, 7, 2**20])
+@pytest.mark.parametrize(
+    "raw", ["61ff61", "e697a5e697", "61616161616161e6", "f09f98800a80", "eda080", "c0af", "6161f09f980a61"]
+)
+def test_a_late_text_is_utf_8(monkeypatch, raw, part):
+    """Its fault is found at the same byte, however the text is cut."""
+    data = bytes.fromhex(f"81a161{0xA0 + len(raw) // 2:x}{raw}")
+    with pytest.raises(FormatError) as whole:
+        profile.decode(data)
+    monkeypatch.setattr(profile, "_PART", part)
+    with pytest.raises(FormatError) as late:
+        profile.decode(data, "a")
+    assert (late.value.code, late.value.message) == ("MALFORMED", whole.value.message)
+
+
+@pytest.mark.parametrize(
+    "form", ["81a161a3", "81a161d9", "81a161d90161", "81a161db00000004616161", "81a161c1", "81a16191"]
+)
+def test_a_late_text_that_is_none_is_refused_like_any_value(form):
+    data = bytes.fromhex(form)
+    with pytest.raises(FormatError) as whole:
+        profile.decode(data)
+    with pytest.raises(FormatError) as late:
+        profile.decode(data, "a")
+    assert str(late.value) == str(whole.value)
+
+
+def test_what_is_under_a_late_key_may_be_no_string():
+    assert profile.decode(profile.encode({"a": ["x"], "b": "y"}), "a") == {"a": ["x"], "b": "y"}
+    assert profile.decode(profile.encode(["a"]), "a") == ["a"]
+
+
+def test_what_was_decoded_is_encoded_again_without_a_look():
+    value = {"a": [1, -1, 2**64 - 1, 0.5, math.nan, None, True, b"x", "ä", {"b": [], "ba": {}}], "aa": "x" * 300}
+    data = profile.encode(value)
+    assert profile.again(profile.decode(data)) == data
+
+
+def test_a_string_in_other_bytes():
+    assert profile.text(memoryview("xaäx".encode()), 1, 3) == "aä"
+    with pytest.raises(FormatError, match=r"^MALFORMED: index byte 1: a string of 3 bytes expected, 2 are left$"):
+        profile.text(b"abc", 1, 3)
+    with pytest.raises(FormatError, match=r"^MALFORMED: index byte 2: no valid UTF-8"):
+        profile.text(b"ab\xff", 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "message"),
+    [
+        ({0: 1}, "TYPE", "value: map key 0 is no string"),
+        ({None: 1}, "TYPE", "value: map key None is no string"),
+        ({"a": [1, {"b": ({"": {b"": 1}},)}]}, "TYPE", "value['a'][1]['b'][0]['']: map key b'' is no string"),
+        ({"a": {"\ud800": 1}}, "TYPE", "value['a']: string '\\ud800' holds a lone surrogate"),
+        ({"a": [[0, 2**64]]}, "LIMIT", "value['a'][0][1]: integer 18446744073709551616 does not fit"),
+    ],
+)
+def test_where_a_value_is_that_cannot_be_written(value, code, message):
+    with pytest.raises(FormatError) as caught:
+        profile.encode(value)
+    assert (caught.value.code, caught.value.message[: len(message)]) == (code, message)

@@ -27,6 +27,10 @@ def file(tree, codec="zstd", **options):
     return ptformat.Reader(ptformat.save(tree, codec=codec, chunk=CHUNK, **options))
 
 
+def test_a_slice_says_what_it_is_of():
+    assert repr(file({"w": np.zeros((2, 3), np.int8)}).slice("w")) == "Slice(shape=(2, 3), dtype=int8)"
+
+
 @st.composite
 def indexed(draw):
     shape = tuple(draw(st.lists(st.integers(0, 7), max_size=4)))

@@ -176,6 +176,13 @@ TREES = [
         "NONCANONICAL",
         r"flat key 'a.' is written 'm.a\\.'",
     ),
+    # a dot that begins a segment, ends the key, or stands behind a key is none that divides
+    ([("", "flat"), (r"x\.", "value"), (r"\.y", "value"), (r"\.", "value"), (r"a.\.c", "value")], {}, None, ""),
+    ([("", "flat"), (r"\.\.", "value"), (r"q.\.\.", "value")], {}, None, ""),
+    ([("", "flat"), (r"\.\.\.", "value")], {}, "NONCANONICAL", r"flat key '...' is written '\\..\\.'"),
+    ([("", "flat"), (r"a\.b.c", "value")], {}, "NONCANONICAL", "flat key 'a.b.c' is written 'a.b.c'"),
+    ([("", "flat"), (r"\e", "value"), (r"\.a", "value")], {}, None, ""),
+    ([("", "flat"), ("a.b.c", "value"), (r"a\.b", "value")], {}, "NONCANONICAL", r"'a.b.c' is written 'a.b\\.c'"),
     # no key of a map holds a dot
     ([(r"a\.b", "value")], {}, "NONCANONICAL", "(entry 0): a key that holds a dot, but '' is no flat map"),
     ([(r"a\.b.c", "value")], {}, "NONCANONICAL", "but '' is no flat map"),

@@ -171,3 +171,10 @@ def test_by_path_and_by_bytes(tmp_path):
     path = tmp_path / "x.ptf"
     path.write_bytes(SMALL["raw"])
     assert ptformat.verify(path) == ptformat.verify(str(path)) == ptformat.verify(SMALL["raw"])
+
+
+def test_progress_is_told_of_each_chunk():
+    tree = {"a": np.zeros(200, np.int8), "b": np.arange(64, dtype=np.int8), "c": np.zeros(0), "v": 1}
+    told = []
+    ptformat.verify(ptformat.save(tree, chunk=64), progress=told.append)
+    assert told == [64, 64, 64, 8, 64]

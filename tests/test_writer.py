@@ -323,3 +323,44 @@ def test_lasting_pieces_make_the_same_file(codec, tmp_path):
     found = ptformat.load(data, verify=True)
     assert all(found[name].tobytes() == array.tobytes() for name, array in tree.items())
     assert ptformat.verify(data).tensors == len(tree)
+
+
+def test_what_numpy_makes_an_array_of_can_be_written():
+    with craft.memory() as out:
+        out.tensor("a", [[1.5, 2.5]], axes=())
+        out.tensor("b", 3, axes=())
+    file = Reader(out.getvalue())
+    assert (file["a"].tolist(), file["b"].shape, int(file["b"])) == ([[1.5, 2.5]], (), 3)
+    assert file.info("b").axes is None
+
+
+def test_a_source_that_ends_the_writer(tmp_path):
+    out = ptformat.Writer(tmp_path / "x.ptf")
+
+    def pieces():
+        yield bytes(100)
+        out.abort()
+        yield bytes(100)
+
+    with pytest.raises(ValueError, match="the writer is closed, or an error has ended it"):
+        out.pieces(TensorInfo("a", "uint8", (200,)), pieces())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_index_beyond_the_limit_is_not_written(monkeypatch, tmp_path):
+    monkeypatch.setattr(writer, "MAX_INDEX_BYTES", 1000)
+    fitting = 1000 - len(craft.index_bytes(ptformat.save({"": 1}, metadata={"a": "x" * 300}))) + 300
+    ptformat.save_file({"": 1}, tmp_path / "x.ptf", metadata={"a": "x" * fitting})
+    before = (tmp_path / "x.ptf").read_bytes()
+    with pytest.raises(FormatError, match=r"^LIMIT: the index takes 1001 bytes, at most 1000 are allowed$"):
+        ptformat.save_file({"": 2}, tmp_path / "x.ptf", metadata={"a": "x" * (fitting + 1)})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x.ptf": before}
+
+
+@pytest.mark.parametrize(("length", "compressed"), [(2000, True), (1_000_000, False)])
+def test_an_index_that_shrinks_too_much_is_left_raw(length, compressed):
+    """A reader believes 256 : 1."""
+    data = ptformat.save({"": 1}, codec="zstd", metadata={"a": "x" * length})
+    assert craft.trailer(data)[4] == compressed
+    assert (craft.trailer(data)[1] == craft.trailer(data)[2]) == (not compressed)
+    assert Reader(data).metadata == {"a": "x" * length}

@@ -45,13 +45,14 @@ def decode(stored: memoryview, into: memoryview, dtype: DType | None = None) -> 
     check_frame(stored, len(into))
     if not hasattr(_contexts, "decompressor"):
         _contexts.decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_ZSTD_WINDOW)
+    made, fault = -1, "it ends before all that it declares"
     try:
         # Without a buffer of its own: the frame is there whole and the output has room for all that it declares.
         made = _contexts.decompressor.stream_reader(stored).readinto(into)
     except zstandard.ZstdError as error:
-        raise FormatError("CODEC", f"zstd frame: {error}") from None
+        fault = str(error)
     if made != len(into):
-        raise FormatError("CODEC", f"zstd frame: {made} bytes, it declares {len(into)}")
+        raise FormatError("CODEC", f"zstd frame: {fault}")
 
 
 def check_frame(stored: memoryview, size: int) -> None:

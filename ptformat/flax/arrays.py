@@ -252,7 +252,7 @@ def tree(reader: Reader, *, boxes: bool = False, types: states.Types | None = ()
         return states.variable(kind, node.attrs, whole[states.VALUE]) if kind and [*whole] == [states.VALUE] else whole
 
     found = arrays(reader, boxes=boxes, types=types)
-    return containers.assemble(reader.index.paths, reader.index.nodes, found.__getitem__, made)
+    return containers.assemble(reader.index, found.__getitem__, made)
 
 
 def arrays(

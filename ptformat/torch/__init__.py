@@ -91,5 +91,5 @@ def load(data: bytes, *, device: Device = "cpu", verify: bool = False) -> Any:
 
 def _tree(reader: Reader, device: Device) -> Any:
     leaves = tensors.leaves(reader, device=device)
-    tree = containers.assemble(reader.index.paths, reader.index.nodes, leaves.__getitem__)
+    tree = containers.assemble(reader.index, leaves.__getitem__)
     return versions.put_back(tree, versions.of(reader.metadata))

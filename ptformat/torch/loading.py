@@ -135,7 +135,7 @@ class _Plan:
 
     def _leaves(self, read: Callable[[str], Any]) -> Iterator[tuple[str, Any]]:
         """By the file's keys."""
-        tree = containers.assemble(self.reader.index.paths, self.reader.index.nodes, read)
+        tree = containers.assemble(self.reader.index, read)
         return _joined(tree, self._containers) if isinstance(tree, dict) else iter([("", tree)])
 
     def _renamed(self, key: str) -> str | None:

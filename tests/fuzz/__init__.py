@@ -1,0 +1,1 @@
+"""Fuzzing: files taken apart, changed at one place and put together again with every length and checksum repaired."""
