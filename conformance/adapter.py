@@ -206,7 +206,7 @@ class _Formed:
 
 def _tree(file: ptformat.Reader) -> dict[str, Any]:
     try:
-        made = containers.assemble(file.index.paths, file.index.nodes, str, _Formed)
+        made = containers.assemble(file.index, str, _Formed)
     except ptformat.FormatError as error:  # keys that are equal in Python
         return {"skipped": error.message}
     return _tree_json(made)
