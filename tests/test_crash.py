@@ -43,7 +43,8 @@ def test_a_sample_of_saves_that_fail_and_that_are_killed() -> None:
     assert whole["runs"] == whole["old"] + whole["new"] + whole["nothing"] >= 400
     assert min(row["killed"] for row in rows.values()) >= 5
     assert sum(rows[f"kill: {save.name}"]["killed"] for save in kills.KILLED) == 60
-    assert whole["missed"] <= 5  # threads come in any order
+    threaded = rows["old, large, memory"]  # whose second thread does not make the same calls each time
+    assert whole["missed"] == threaded["missed"] < threaded["runs"] // 2
     assert {row["nothing"] for name, row in rows.items() if name.startswith(("old", "kill: old"))} == {0}
 
 

@@ -43,14 +43,16 @@ def rotated_pairs(x):
 def attention(q, k, v, o, rotate):
     """Causal attention with grouped keys and values over kernels (in, out); q, k, v, o -> (LENGTH, WIDTH)."""
     x = np.random.default_rng(7).standard_normal((LENGTH, WIDTH))
-    queries, keys, values = ((x @ np.asarray(kernel, np.float64)).reshape(LENGTH, -1, HEAD) for kernel in (q, k, v))
+    # One order in memory: a product of the same numbers may be rounded otherwise in another.
+    q, k, v, o = (np.ascontiguousarray(kernel, np.float64) for kernel in (q, k, v, o))
+    queries, keys, values = ((x @ kernel).reshape(LENGTH, -1, HEAD) for kernel in (q, k, v))
     queries, keys = rotate(queries), rotate(keys)
     keys, values = (part.repeat(HEADS // GROUPS, 1) for part in (keys, values))
     scores = np.einsum("qhd,khd->hqk", queries, keys) / HEAD**0.5
     scores = np.where(np.tri(LENGTH, dtype=bool), scores, -np.inf)
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     mixed = np.einsum("hqk,khd->qhd", weights / weights.sum(-1, keepdims=True), values)
-    return mixed.reshape(LENGTH, -1) @ np.asarray(o, np.float64)
+    return mixed.reshape(LENGTH, -1) @ o
 
 
 @pytest.fixture
