@@ -371,7 +371,7 @@ class Reader(Mapping[str, Any]):
             if self.index.columns["codec"][c] == RAW:
                 yield self.stored(k, c)
             else:
-                part = aligned(int(self.index.chunk_sizes[c])).data
+                part = np.empty(int(self.index.chunk_sizes[c]), np.uint8).data
                 self._decode_chunk(k, c, part)
                 yield part
 
