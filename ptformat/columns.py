@@ -108,6 +108,13 @@ class Index:
         """The rows that are tensors."""
         return np.flatnonzero(self.columns["type"] == TENSOR)
 
+    @property
+    def forms(self) -> Column:
+        """Of each row, the code of its form, or -1 for what is no node."""
+        forms = np.full(len(self.paths), -1, np.int64)
+        forms[self.columns["type"] == NODE] = self.columns["form"]
+        return forms
+
     @cached_property
     def rows(self) -> dict[str, int]:
         """Path -> row."""
@@ -250,6 +257,12 @@ class Index:
         """The entries of one type by path."""
         with collector.paused():
             return {entry.path: entry for entry in self._entries(np.flatnonzero(self.columns["type"] == kind))}
+
+    def node(self, row: int) -> Node:
+        """What is said of the inner node of a row."""
+        said = self.entry(row)
+        assert isinstance(said, Node)
+        return said
 
     @property
     def nodes(self) -> dict[str, Node]:

@@ -18,12 +18,13 @@ from .errors import FormatError, shown
 from .limits import MAX_PATH_DEPTH
 from .nesting import Nesting
 from .paths import Segments
-from .tree import Alias, Entry, Node, TensorInfo, Value
+from .tree import FORMS, Alias, Entry, Node, TensorInfo, Value
 
 # Gives a leaf's array or entry, a container to walk in its place, or NotImplemented for an object that is no tensor.
 AsArray = Callable[[Any, str], Any]
 # Makes an object of a node and the container read for it, or returns the container.
 Made = Callable[[Node, Any], Any]
+_MAP, _LIST, _TUPLE, _NAMEDTUPLE, _FLAT, _, _PART = range(len(FORMS))
 _TOO_LARGE = "does not fit int64 or uint64; save it as text, `str(n)`, or as bytes, `n.to_bytes(16, 'little')`"
 
 
@@ -228,60 +229,61 @@ def build(entries: Sequence[Entry], read: Callable[[str], Any], made: Made | Non
     `made` is asked about the container of each node, the inner ones first.
     """
     names = [entry.path for entry in entries]
-    nodes = {entry.path: entry for entry in entries if isinstance(entry, Node)}
+    nodes = {row: entry for row, entry in enumerate(entries) if isinstance(entry, Node)}
+    forms = [FORMS.index(nodes[row].form) if row in nodes else -1 for row in range(len(names))]
     nesting = Nesting(names)
     nesting.link()
-    within = nesting.within([name in nodes and nodes[name].form != "part" for name in names])
-    return _built(names, nodes, within, read, made)
+    within = nesting.within([form not in (-1, _PART) for form in forms])
+    return _built(names, forms, within, read, nodes.__getitem__, made)
 
 
 def assemble(index: Index, read: Callable[[str], Any], made: Made | None = None) -> Any:
     """`build` of the entries of a checked index."""
     within = repeat(-1, len(index.paths)) if index.within is None else index.within
-    return _built(index.paths, index.nodes, within, read, made)
+    return _built(index.paths, index.forms.tolist(), within, read, index.node, made)
 
 
 def _built(
     names: Sequence[str],
-    nodes: Mapping[str, Node],
+    forms: Sequence[int],
     within: Iterable[int],
     read: Callable[[str], Any],
+    node: Callable[[int], Node],
     made: Made | None,
 ) -> Any:
-    """`within` is, of each path, the row of the nearest container node above it, or -1."""
+    """Of each row its path, its form (-1 for a leaf), the row of the nearest container node above it (-1 for none)."""
     assert names  # the index check refuses a file without entries
-    if names[0] == "" and "" not in nodes:
+    if not names[0] and forms[0] < 0:
         return read("")
     with collector.paused():
-        growing = _Growing(nodes, read)
-        for row, (name, outer) in enumerate(zip(names, within, strict=True)):
-            growing.put(row, name, outer)
-        return growing.finish(made)
+        growing = _Growing(read)
+        for row, (name, form, outer) in enumerate(zip(names, forms, within, strict=True)):
+            if form != _PART:
+                growing.put(row, name, form, outer)
+        return growing.finish(node, made)
 
 
 class _Growing:
     """The containers while their children are still coming: each a dict until all are there."""
 
-    def __init__(self, nodes: Mapping[str, Node], read: Callable[[str], Any]) -> None:
-        self.nodes = nodes
+    def __init__(self, read: Callable[[str], Any]) -> None:
         self.read = read
         self.whole: dict[str, Any] = {"": {}}  # the root, so that it is a child too
         # Row of a container node -> its children, where the keys of these begin in their paths, whether it is flat.
         self.held: dict[int, tuple[dict[str, Any], int, bool]] = {-1: (self.whole[""], 0, False)}
         self.last: tuple[int, str, dict[str, Any]] = -1, "", self.whole[""]
-        self.placed: list[tuple[Node, dict[str, Any], str]] = []  # a node, the container around it, its key there
+        # Row of a container node, its form, the container around it, its key there.
+        self.placed: list[tuple[int, int, dict[str, Any], str]] = []
 
-    def put(self, row: int, name: str, outer: int) -> None:
+    def put(self, row: int, name: str, form: int, outer: int) -> None:
         """Put the leaf or the empty container of a path into the container around it."""
-        node = self.nodes.get(name)
-        if node is None:
-            at, key = self.place(name, outer)
+        at, key = self.place(name, outer) if name else (self.whole, "")
+        if form < 0:
             at[key] = self.read(name)
-        elif node.form != "part":
-            at, key = self.place(name, outer) if name else (self.whole, "")
-            children = at.setdefault(key, {})
-            self.held[row] = children, len(name) + bool(name), node.form == "flat"
-            self.placed.append((node, at, key))
+            return
+        children = at.setdefault(key, {})
+        self.held[row] = children, len(name) + bool(name), form == _FLAT
+        self.placed.append((row, form, at, key))
 
     def place(self, name: str, outer: int) -> tuple[dict[str, Any], str]:
         """The container around a path, and the key of the path in it; plain maps between are made here."""
@@ -297,11 +299,13 @@ class _Growing:
             self.last = outer, parent, _beneath(at, parent.split("."))
         return self.last[2] if parent else at, key
 
-    def finish(self, made: Made | None) -> Any:
+    def finish(self, node: Callable[[int], Node], made: Made | None) -> Any:
         """Make of each dict what its node says; the inner ones first, which stand behind the outer ones."""
-        for node, at, key in reversed(self.placed):
-            whole = _whole(node, at[key])
-            at[key] = whole if made is None else made(node, whole)
+        for row, form, at, key in reversed(self.placed):
+            if form not in (_MAP, _FLAT):
+                at[key] = _whole(form, at[key], row, node)
+            if made is not None:
+                at[key] = made(node(row), at[key])
         return self.whole[""]
 
 
@@ -315,19 +319,18 @@ def _beneath(at: dict[str, Any], segments: Sequence[str]) -> dict[str, Any]:
     return at
 
 
-def _whole(node: Node, children: dict[str, Any]) -> Any:
-    """The container of a node, all of whose children are there."""
-    if node.form == "list":
+def _whole(form: int, children: dict[str, Any], row: int, node: Callable[[int], Node]) -> Any:
+    """The container of a node that is no map, all of whose children are there."""
+    if form == _LIST:
         return list(children.values())
-    if node.form == "tuple":
+    if form == _TUPLE:
         return tuple(children.values())
-    if node.form == "namedtuple":
-        return Record(list(children), list(children.values()), node.class_)
-    if node.form != "keys":
-        return children
-    keyed = dict(zip(node.keys or (), children.values(), strict=True))
+    said = node(row)
+    if form == _NAMEDTUPLE:
+        return Record(list(children), list(children.values()), said.class_)
+    keyed = dict(zip(said.keys or (), children.values(), strict=True))
     if len(keyed) != len(children):  # the file may tell 1, 1.0 and true apart
-        keys = shown(list(node.keys or ()))
-        what = f"{node.path or 'the root'!r}: keys {keys} are not distinct in Python"
-        raise FormatError("TYPE", what, path=node.path)
+        keys = shown(list(said.keys or ()))
+        what = f"{said.path or 'the root'!r}: keys {keys} are not distinct in Python"
+        raise FormatError("TYPE", what, path=said.path)
     return keyed

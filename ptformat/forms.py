@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from . import paths, profile
-from .columns import NODE, Index
+from .columns import Index
 from .errors import FormatError, shown
 from .nesting import END, Nesting
 from .tree import FORMS
@@ -47,8 +47,7 @@ class _Forms:
     def __init__(self, index: Index, nesting: Nesting) -> None:
         self.index = index
         self.nesting = nesting
-        self.codes = np.full(len(index.paths), -1, np.int64)
-        self.codes[index.columns["type"] == NODE] = index.columns["form"]
+        self.codes = index.forms
         self.forms = array("q", self.codes.tobytes())
         self.within = nesting.within(((self.codes >= 0) & (self.codes != _PART)).tolist())
 

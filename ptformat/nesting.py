@@ -44,13 +44,15 @@ class Nesting:
             FormatError: LIMIT, when there are more than `MAX_INNER_PATHS`.
         """
         depths = [key.count(END) for key in self.keys]
-        if sum(depths) < MAX_INNER_PATHS:
+        if sum(depths) - len(depths) + 2 <= MAX_INNER_PATHS:  # each path names one less than it has segments
             return
         inner, before, last = 1, "", 0
         for row in self.order:
             key, depth = self.keys[row], depths[row]
-            # Those of the path before it have been counted, and of those that it shares, so have all others before.
-            inner += max(0, depth - 1 - min(_common(before, key), max(0, last - 1)))
+            parent = key[: key.rfind(END, 0, -1) + 1]
+            if len(before) <= len(parent) or not before.startswith(parent):
+                # The inner paths of the one before have been counted, and it shares as many as any before it.
+                inner += max(0, depth - 1 - min(_common(before, key), max(0, last - 1)))
             before, last = key, depth
         if inner > MAX_INNER_PATHS:
             raise FormatError("LIMIT", f"the paths name more than {MAX_INNER_PATHS} inner paths")

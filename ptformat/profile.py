@@ -226,22 +226,20 @@ class _Decoding:
 
     def array(self, at: int, count: int, depth: int) -> tuple[list[Any], int]:
         buffer, end, value = self.buffer, self.end, self.value
-        items: list[Any] = []
-        append = items.append
-        for _ in range(count):
+        items: list[Any] = [None] * count  # takes no more than it needs, as one that grows would
+        for i in range(count):
             lead = buffer[at] if at < end else _NEVER
             if lead < 0x80:
-                append(lead)
+                items[i] = lead
                 at += 1
             elif lead in _CONSTANTS:
-                append(_CONSTANTS[lead])
+                items[i] = _CONSTANTS[lead]
                 at += 1
             elif 0xA0 <= lead < 0xC0 and (stop := at + lead - 0x9F) <= end:
-                append(self.text(at + 1, stop))
+                items[i] = self.text(at + 1, stop)
                 at = stop
             else:
-                item, at = value(at, depth)
-                append(item)
+                items[i], at = value(at, depth)
         return items, at
 
     def map(self, at: int, count: int, depth: int) -> tuple[dict[str, Any], int]:

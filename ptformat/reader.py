@@ -27,6 +27,8 @@ from .tree import Alias, Branch, Entry, Leaf, grow
 
 SHARED_BYTES = 32 * 2**20
 BLOCK_BYTES = 2**20
+TASK_BYTES = 2**20  # decoded by a thread before it asks for more
+Run = tuple[int, int, int, Array]  # of chunks: ordinal of the tensor, first chunk, the one after the last, its bytes
 Key = tuple[int, tuple[int, ...] | None]  # of an array: row of the tensor, and the alias' permutation
 _NUMPY = [dtype.numpy for dtype in dtypes.TABLE]
 _WHOLE = np.array([dtype.bits >= 8 for dtype in dtypes.TABLE])  # of each element type, whether it takes whole bytes
@@ -300,17 +302,33 @@ class Reader(Mapping[str, Any]):
                 made[place] = np.frombuffer(buffer[place], np.uint8)
         return made.data
 
-    def _decode(self, k: int, into: Array, pool: ThreadPoolExecutor | None = None) -> list[Any]:
+    def _decode(self, k: int, into: Array) -> None:
+        """The k-th tensor, chunk by chunk."""
         first, last = (int(n) for n in self.index.chunk_starts[k : k + 2])
-        waiting = []
-        for c in range(first, last):
-            start = (c - first) * self.index.chunk
-            part = into.data[start : start + int(self.index.chunk_sizes[c])]
-            if pool:
-                waiting.append(pool.submit(self._decode_chunk, k, c, part))
-            else:
-                self._decode_chunk(k, c, part)
-        return waiting
+        self._decode_runs([(k, first, last, into)])
+
+    def _decode_runs(self, runs: Iterable[Run]) -> None:
+        for k, first, last, into in runs:
+            begin = int(self.index.chunk_starts[k])
+            for c in range(first, last):
+                start = (c - begin) * self.index.chunk
+                self._decode_chunk(k, c, into.data[start : start + int(self.index.chunk_sizes[c])])
+
+    def _tasks(self, wanted: Iterable[tuple[int, Array]]) -> Iterator[list[Run]]:
+        """The chunks of these tensors in runs of about `TASK_BYTES` together: a thread's task takes memory too."""
+        most = max(1, TASK_BYTES // self.index.chunk)  # chunks of a run
+        task: list[Run] = []
+        held = 0
+        for k, into in wanted:
+            first, last = (int(n) for n in self.index.chunk_starts[k : k + 2])
+            for start in range(first, last, most):
+                stop = min(start + most, last)
+                task.append((k, start, stop, into))
+                held += min(into.size, (stop - start) * self.index.chunk)
+                if held >= TASK_BYTES:
+                    yield task
+                    task, held = [], 0
+        yield task
 
     def _decode_ahead(self, rows: list[int]) -> list[Array]:
         """Decode the compressed tensors among these rows in a few threads; `_array` finds them while they are held."""
@@ -320,7 +338,8 @@ class Reader(Mapping[str, Any]):
         packed = {row: k for row, k in ordinals.items() if self.index.coded[k]}
         into = dict(zip(packed, _room([int(self.index.nbytes[k]) for k in packed.values()]), strict=True))
         with ThreadPoolExecutor(THREADS) as pool:
-            for future in [part for row, k in packed.items() for part in self._decode(k, into[row], pool)]:
+            tasks = self._tasks((k, into[row]) for row, k in packed.items())
+            for future in [pool.submit(self._decode_runs, task) for task in tasks]:
                 future.result()
         held: dict[Key, Array] = {(row, None): self._unpacked(k, into[row]) for row, k in packed.items()}
         for key, array in held.items():
@@ -381,7 +400,7 @@ class Reader(Mapping[str, Any]):
         """Decoded bytes of chunk `c`, which is one of the k-th tensor, against its checksum."""
         if self.index.columns["codec"][c] == RAW:
             return self.stored(k, c)
-        part = aligned(int(self.index.chunk_sizes[c])).data
+        part = np.empty(int(self.index.chunk_sizes[c]), np.uint8).data
         self._decode_chunk(k, c, part)
         return part
 
