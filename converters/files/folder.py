@@ -13,6 +13,8 @@ from pathlib import Path
 from ptformat.atomic import PathLike
 from ptformat.errors import FormatError
 
+_SYNCED = os.name != "nt"  # there a directory cannot be opened for fsync
+
 
 @contextlib.contextmanager
 def whole_folder(path: PathLike, replaceable: Callable[[Path], bool], *, durable: bool = True) -> Iterator[Path]:
@@ -43,7 +45,7 @@ def whole_folder(path: PathLike, replaceable: Callable[[Path], bool], *, durable
         raise
     try:
         yield made
-        if durable:
+        if durable and _SYNCED:
             _sync(made)
         if target.is_dir():
             target.rename(old)  # a directory that is not empty cannot be replaced in one step
@@ -60,14 +62,12 @@ def whole_folder(path: PathLike, replaceable: Callable[[Path], bool], *, durable
             error.filename, error.filename2 = os.path.normpath(name + str(error.filename)[len(str(made)) :]), None
         raise
     shutil.rmtree(old, ignore_errors=True)
-    if durable and os.name != "nt":
+    if durable and _SYNCED:
         _sync_one(target.parent)
 
 
 def _sync(folder: Path) -> None:
     """Put every file and every name beneath on disk."""
-    if os.name == "nt":  # a directory cannot be opened for fsync there
-        return
     for at, _, files in os.walk(folder):
         for name in files:
             _sync_one(Path(at, name))

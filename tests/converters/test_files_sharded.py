@@ -344,3 +344,13 @@ def test_the_checkpoint_through_shards_and_back(tmp_path: Path) -> None:
     assert (tmp_path / "back.safetensors").read_bytes() == origin.read_bytes()
     rewrite(tmp_path / "m", tmp_path / "y.safetensors")
     assert (tmp_path / "y.safetensors").read_bytes() == origin.read_bytes()
+
+
+def test_an_index_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = sharded(tmp_path)
+    monkeypatch.setattr("ptformat.converters.files.sharded.MAX_INDEX", 100)
+    with pytest.raises(ptformat.FormatError, match=r"index of shards of \d+ bytes, at most 100 are allowed") as caught:
+        ShardedSource(index)
+    assert caught.value.code == "LIMIT"
+    with pytest.raises(ptformat.FormatError, match="none of ptf, safetensors, sharded"):
+        open_source(index)
