@@ -418,3 +418,7 @@ def test_what_torchs_readers_look_for_is_said_of_torchs_names_alone(tmp_path: Pa
     convert(tmp_path / "y.safetensors", tmp_path / "z.safetensors", to="torch", durable=False)
     with safetensors.safe_open(tmp_path / "z.safetensors", "np") as file:
         assert file.metadata() == {"who": "me", "format": "pt"}
+    ptformat.save_file(tensors, tmp_path / "x.ptf", metadata={"format": "pt", "who": "me"})
+    rewrite(tmp_path / "x.ptf", tmp_path / "x.safetensors")
+    with safetensors.safe_open(tmp_path / "x.safetensors", "np") as file:
+        assert file.metadata() == {"who": "me"}
