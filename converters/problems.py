@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ptformat.errors import bounded
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -22,7 +24,7 @@ class Problem:
     text: str
 
     def __str__(self) -> str:
-        return f"{self.kind:<13} {self.text}"
+        return f"{self.kind:<13} {bounded(self.text)}"
 
 
 class ConversionError(ValueError):

@@ -175,9 +175,7 @@ def _step(info: TensorInfo, record: _Record, ours: str, theirs: str) -> Step | N
         if bits is None or not bits.min <= value <= bits.max:
             return None
         return Step(info, Fill((), info.dtype, value), "recorded in the file", info.path, "")
-    made = record.came[info.path].op
-    if made.shape != info.shape:
-        return None
+    made = record.came[info.path].op  # of the recorded shape, with which the way there was made
     given = operations.sources(made)
     first = given[0].path.replace(".", theirs) if given else ""
     shown = f"{first} and {len(given) - 1} more" if len(given) > 1 else first

@@ -50,7 +50,7 @@ class FormatError(ValueError):
 
     def __init__(self, code: str, message: str, *, path: str | None = None, problems: Sequence[str] = ()) -> None:
         lines = message.split("\n") if problems else [message]
-        message = "\n".join(_shortened(plain(_shortened(line))) for line in lines)
+        message = "\n".join(map(bounded, lines))
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
@@ -71,6 +71,11 @@ def plain(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def bounded(line: str) -> str:
+    """A line of a message: what does not print is escaped, and beyond `MAX_LINE` its middle is left out."""
+    return _shortened(plain(_shortened(line)))
 
 
 def _shortened(line: str) -> str:

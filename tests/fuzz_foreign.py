@@ -27,10 +27,13 @@ import warnings
 from pathlib import Path
 from random import Random
 
+from hostile import texts
 from hostile.attacks import attacked
 from hostile.judge import measured
-from hostile.seeds import KINDS, seed
+from hostile.seeds import KINDS as FILES
+from hostile.seeds import seed
 
+KINDS = (*FILES, *texts.SEEDS)
 HANGING = 120  # seconds, after which all threads are shown and the process ends
 
 
@@ -58,6 +61,7 @@ def watched(kinds: list[str], given: argparse.Namespace) -> int:
     """The number of faults, in a process that is started again behind an attack that ended it."""
     faults, first = 0, given.first
     while kinds:
+        told = False
         said = [argument for kind in kinds for argument in ("--kind", kind)]
         said += ["--seed", given.seed, "--keep", given.keep, "--seconds", given.seconds]
         said += ["--first", first, "--count", given.count, "--alone"]
@@ -66,6 +70,7 @@ def watched(kinds: list[str], given: argparse.Namespace) -> int:
         ) as process:
             for line in process.stdout or ():
                 kind, number, verdict = json.loads(line)
+                told = True
                 if number is None:
                     print(f"{kind}: {verdict}", flush=True)
                     kinds.remove(kind)
@@ -78,6 +83,8 @@ def watched(kinds: list[str], given: argparse.Namespace) -> int:
         if process.returncode == 0:
             break
         faults += 1
+        if process.returncode > 0 and not told:  # it never began
+            break
         print(f"  the process ended with {process.returncode}\n    {again(kinds[0], given.seed, first)}", flush=True)
         first += 1
     return faults
@@ -89,7 +96,7 @@ def again(kind: str, start: int, number: int) -> str:
 
 def attempts(kind: str, given: argparse.Namespace) -> None:
     """One attack after the other on one kind: each a line of JSON, with what was wrong, and at last what all were."""
-    sound = seed(kind)
+    sound = texts.SEEDS[kind]() if kind in texts.SEEDS else seed(kind)
     started, found = time.monotonic(), collections.Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
         for number in range(given.first, given.first + given.count):

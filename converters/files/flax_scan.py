@@ -146,8 +146,8 @@ def _unchunk(members: dict[Any, Any]) -> Span:
     sizes, chunks = members.get("shape"), members.get("chunks")
     if not isinstance(sizes, dict) or not isinstance(chunks, dict) or not chunks:
         raise FormatError("MALFORMED", "a chunked array without its shape and chunks")
-    shape = [sizes.get(str(i)) for i in range(_known_rank(len(sizes), "a chunked array"))]
-    parts = [chunks.get(str(i)) for i in range(len(chunks))]
+    shape: list[Any] = [sizes.get(str(i)) for i in range(_known_rank(len(sizes), "a chunked array"))]
+    parts: list[Any] = [chunks.get(str(i)) for i in range(len(chunks))]
     for what, numbered, kind in (("sizes", shape, int), ("chunks", parts, Span)):
         if any(type(each) is not kind for each in numbered):
             raise FormatError("MALFORMED", f"a chunked array whose {what} are not numbered from 0 on")

@@ -17,6 +17,7 @@ from ptformat.errors import FormatError
 from .exchange import exchange
 
 _TRIES = 20
+_WINDOWS = os.name == "nt"  # there a directory cannot be opened, and so not put on disk
 
 
 class _Closed(Protocol):
@@ -98,7 +99,7 @@ def settled(folder: Path, opening: Callable[[], Opened]) -> Opened:
 @contextlib.contextmanager
 def _held(folder: Path) -> Iterator[Callable[[], bool]]:
     """Tells whether the name is still that of the directory it is now, which is held: no other gets its number."""
-    if os.name == "nt":  # a directory cannot be opened there, nor replaced while files in it are open
+    if _WINDOWS:  # nor can one be replaced while files in it are open
         yield lambda: True
         return
     fd = os.open(folder, os.O_RDONLY)
@@ -156,7 +157,7 @@ def _sync(folder: Path) -> None:
 
 def _sync_one(path: Path) -> None:
     """Put a file, or the names in a directory, on disk."""
-    if os.name == "nt":  # a directory cannot be opened for fsync there
+    if _WINDOWS:
         return
     with naming(path, unless_named=True):
         fd = os.open(path, os.O_RDONLY)

@@ -95,7 +95,7 @@ class _Stored:
         nbytes = math.prod(layout.read_chunk.shape or ()) * self.dtype.itemsize
         try:
             np.empty(nbytes, np.uint8)  # touches none of it
-        except (MemoryError, ValueError):
+        except MemoryError:
             raise FormatError("LIMIT", f"array {path!r}: a chunk of {nbytes} bytes, too large for memory") from None
 
 
@@ -177,13 +177,14 @@ class OrbaxSource:
                 yield bytes(piece)  # a sink may hold a piece, and a view would hold all of a large band
 
     def _info(self, path: str) -> TensorInfo:
+        """What is to be read, once it is known that it can be."""
         held = self._stored[path]
+        held.check_chunks(path)
         return TensorInfo(path, dtypes.of(held.dtype, path).name, held.shape)
 
     def _read(self, path: str, rows: slice | None = None) -> Array:
         """A tensor, or a band of it, in room of our own: tensorstore ends the process where it finds none."""
         held = self._stored[path]
-        held.check_chunks(path)
         store = held.store
         if rows is not None:
             store = store[rows.start : min(rows.stop, store.shape[0])]

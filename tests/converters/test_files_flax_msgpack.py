@@ -1,5 +1,6 @@
 """The msgpack file of flax.serialization: against flax, both ways, and malformed in every way."""
 
+import collections
 import math
 import struct
 from pathlib import Path
@@ -437,3 +438,15 @@ def test_closing_lets_go_of_the_file(tmp_path: Path) -> None:
     array = opened.array("params.w")
     opened.close()
     assert array.tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_sequences_become_maps(tmp_path: Path) -> None:
+    """As flax's own state dicts have them: by number, a namedtuple by its fields."""
+    point = collections.namedtuple("point", "x y")
+    one = np.arange(2.0)
+    ptformat.save_file({"l": [one, [], 3], "t": (one,), "p": point(one, None)}, tmp_path / "x.ptf")
+    rewrite(tmp_path / "x.ptf", tmp_path / "x.msgpack")
+    found = restored(tmp_path / "x.msgpack")
+    assert [*found] == ["l", "t", "p"]
+    assert (found["l"]["1"], found["l"]["2"], found["p"]["y"]) == ({}, 3, None)
+    assert all(same(found[key][first], one) for key, first in (("l", "0"), ("t", "0"), ("p", "x")))

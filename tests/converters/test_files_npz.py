@@ -284,3 +284,11 @@ def test_minilm_there_and_back(tmp_path: Path) -> None:
     left, right = read(tmp_path / "back.safetensors"), read(origin)
     assert left.keys() == right.keys()
     assert all(same(left[key], right[key]) for key in right)
+
+
+def test_two_paths_of_one_name(tmp_path: Path) -> None:
+    """A nested tensor, and one whose key holds the dot."""
+    ptformat.save_file({"a": {"b": np.ones(2)}, "a.b": np.zeros(2)}, tmp_path / "x.ptf")
+    with pytest.raises(ptformat.FormatError, match=r"two tensors would be called 'a\.b'") as caught:
+        rewrite(tmp_path / "x.ptf", tmp_path / "x.npz")
+    assert (caught.value.code, [path.name for path in tmp_path.iterdir()]) == ("DUPLICATE", ["x.ptf"])

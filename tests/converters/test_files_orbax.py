@@ -1,6 +1,8 @@
 """Checkpoint directories of orbax: against orbax, both ways, and broken in every way."""
 
 import json
+import math
+import os
 import shutil
 import subprocess
 import sys
@@ -28,6 +30,7 @@ from ptformat.converters import convert, copy, plan
 from ptformat.converters.content import MemorySource, Saving, whole
 from ptformat.converters.files import open_source, orbax, orbax_write, write
 from ptformat.dtypes import TABLE
+from ptformat.errors import MissingPackage
 from ptformat.tree import Alias, TensorInfo
 
 MIB = 2**20
@@ -392,13 +395,29 @@ def _metadata(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]
     return fault
 
 
-def _row(path: str, *keys: tuple[str, int], kind: str = "np.ndarray") -> dict[str, Any]:
+def _row(path: str, *keys: tuple[Any, Any], kind: Any = "np.ndarray") -> dict[str, Any]:
     told = {"value_type": kind, "skip_deserialize": False}
     return {path: {"key_metadata": [{"key": key, "key_type": number} for key, number in keys], "value_metadata": told}}
 
 
 def _rows(*rows: dict[str, Any]) -> Callable[[Path], None]:
     return _metadata(lambda said: {**said, "tree_metadata": {key: row for each in rows for key, row in each.items()}})
+
+
+def _texts(texts: str) -> Callable[[Path], None]:
+    """Says of the one leaf that it is a text, and gives these."""
+
+    def fault(path: Path) -> None:
+        _rows(_row("a", ("a", 2), kind="string"))(path)
+        (path / "_strings.json").write_text(texts)
+
+    return fault
+
+
+def _arrays(path: Path, said: str) -> None:
+    """What is said of the arrays beside the tree."""
+    (path / "array_metadatas").mkdir(exist_ok=True)
+    (path / "array_metadatas" / "process_0").write_text(said)
 
 
 def _largest(path: Path) -> Path:
@@ -427,6 +446,14 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "deep": (_rows(_row("a", *[("a", 2)] * 5000)), "LIMIT"),
     "control-in-key": (_rows(_row("a", ("a\n", 2), kind="None")), "PATH"),
     "text-missing": (_rows(_row("a", ("a", 2), kind="string")), "TRUNCATED"),
+    "texts-without-it": (_texts('{"b": "x"}'), "MALFORMED"),
+    "texts-a-list": (_texts("[]"), "MALFORMED"),
+    "key-type-infinite": (_rows(_row("a", ("a", math.inf))), "MALFORMED"),
+    "key-a-number": (_rows(_row("a", (3, 2))), "MALFORMED"),
+    "kind-a-list": (_rows(_row("a", ("a", 2), kind=["x"])), "MALFORMED"),
+    "keys-of-arrays": (lambda path: _arrays(path, "["), "MALFORMED"),
+    "pipe": (lambda path: os.mkfifo(path / "d" / "x"), "FORMAT"),
+    "link-to-itself": (lambda path: (path / "x").symlink_to("x"), "FORMAT"),
 }
 
 
@@ -441,6 +468,83 @@ def test_faults(name: str, tmp_path: Path) -> None:
     result = run("convert", path, tmp_path / "y.ptf")
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
     assert not (tmp_path / "y.ptf").exists()
+
+
+ARRAYS = ["[]", "{}", '{"array_metadatas": 3}', '{"array_metadatas": [1, {"array_metadata": []}]}']
+
+
+@pytest.mark.parametrize("said", ARRAYS)
+def test_what_arrays_are_said_to_be(said: str, tmp_path: Path) -> None:
+    """Beside the tree, and only for a note: whatever it is, it tells of no keys."""
+    path = save(tmp_path / "x", {"a": np.ones(2)})
+    _arrays(path, said)
+    assert open_source(path).notes == []
+
+
+def test_notes_are_of_bounded_length(tmp_path: Path) -> None:
+    path = save(tmp_path / "x", {"a": np.ones(2)})
+    said = {"array_metadata": {"param_name": "n" * 5000, "ext_metadata": {"random_key_impl": "k" * 5000}}}
+    _arrays(path, json.dumps({"array_metadatas": [said] * 20}))
+    key = f"{'n' * 99} ({'k' * 99})"
+    assert open_source(path).notes == [f"PRNG keys are read as their data: {', '.join([key] * 8)}, …"]
+
+
+def test_metadata_that_are_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "x", {"a": np.ones(2)})
+    monkeypatch.setattr(orbax, "_MAX_JSON", 100)
+    with pytest.raises(ptformat.FormatError, match=r"_METADATA has \d+ bytes, at most 100 are read") as caught:
+        open_source(path)
+    assert caught.value.code == "LIMIT"
+
+
+def _zarr(path: Path, **changes: Any) -> None:
+    said = json.loads((path / "a" / ".zarray").read_text())
+    (path / "a" / ".zarray").write_text(json.dumps({**said, **changes}))
+
+
+def test_chunks_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where very many would be asked for, they are counted first."""
+    path = save(tmp_path / "x", {"a": np.arange(6.0).reshape(2, 3)}, use_ocdbt=False)
+    _zarr(path, shape=[2, 2**40])
+    with pytest.raises(ptformat.FormatError, match="366503875926 chunks are needed, at most 2 are there") as caught:
+        read(path)
+    assert caught.value.code == "TRUNCATED"
+    monkeypatch.setattr(orbax_write, "CHUNK_BYTES", 8)
+    monkeypatch.setattr(orbax, "_MANY_CHUNKS", 4)
+    tree = {"a": bits("uint8", (9, 8))}
+    packed(tree, tmp_path / "y.orbax")
+    assert same(read(tmp_path / "y.orbax")["a"], tree["a"])
+
+
+def test_a_chunk_that_no_memory_holds(tmp_path: Path) -> None:
+    path = save(tmp_path / "x", {"a": np.arange(6.0).reshape(2, 3)}, use_ocdbt=False)
+    for rows in (2**44, 2**57):
+        _zarr(path, chunks=[rows, 3])
+        with pytest.raises(ptformat.FormatError, match=f"a chunk of {24 * rows} bytes, too large for memory") as caught:
+            read(path)
+        assert caught.value.code == "LIMIT"
+
+
+def test_a_wrapper_that_is_none(tmp_path: Path) -> None:
+    """Both maps called params have more in them: nothing is taken off."""
+    tree = {"params": {"params": {"w": np.ones(2)}, "v": np.ones(1)}, "step": np.ones(3)}
+    opened = open_source(save(tmp_path / "x", tree))
+    assert opened.notes == []
+    assert [entry.path for entry in opened.entries] == ["params.params.w", "params.v", "step"]
+
+
+def test_lists_and_empty_leaves_within_a_state(tmp_path: Path) -> None:
+    one = {"value": np.ones(2)}
+    opened = open_source(save(tmp_path / "x", {"model": {"l": [one, one], "e": {}, "n": None}, "o": np.ones(1)}))
+    assert opened.notes == ["…/value: 2 Variables of an nnx State (beneath model) are read as their arrays"]
+    assert equal(loaded(tmp_path / "x"), {"model": {"l": [np.ones(2)] * 2, "e": {}, "n": None}, "o": np.ones(1)})
+
+
+def test_without_tensorstore_in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "x", {"a": np.ones(3)})
+    monkeypatch.setitem(sys.modules, "tensorstore", None)
+    with pytest.raises(MissingPackage, match="needs orbax-checkpoint and tensorstore: pip install"):
+        open_source(path)
 
 
 def test_what_an_unfinished_save_left(tmp_path: Path) -> None:

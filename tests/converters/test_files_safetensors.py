@@ -13,6 +13,7 @@ from sources import bits, read, rewrite, safetensors_bytes, said, same
 
 import ptformat
 import ptformat.torch
+from ptformat.converters import convert
 from ptformat.converters.files import open_source
 from ptformat.converters.files.safetensors import DTYPES, MAX_HEADER, SafetensorsSource
 from ptformat.dtypes import BY_NAME
@@ -399,3 +400,25 @@ def test_metadata_that_look_like_a_tie_of_an_endless_name(tmp_path: Path) -> Non
     (tmp_path / "x").write_bytes(safetensors_bytes({"__metadata__": {name: "a"}, "a": ONE}, bytes(4)))
     opened = open_source(tmp_path / "x")
     assert (len(opened.entries), opened.header.metadata) == (1, {name: "a"})
+
+
+def test_a_header_that_is_no_object(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(safetensors_bytes([1]))
+    with pytest.raises(ptformat.FormatError, match="safetensors header: a list, expected an object") as caught:
+        SafetensorsSource(tmp_path / "x")
+    assert caught.value.code == "MALFORMED"
+
+
+def test_what_torchs_readers_look_for_is_said_of_torchs_names_alone(tmp_path: Path) -> None:
+    tensors = {"fc.weight": np.ones((3, 2), np.float32), "fc.bias": np.ones(3, np.float32)}
+    safetensors.numpy.save_file(tensors, tmp_path / "x.safetensors", {"format": "pt", "who": "me"})
+    convert(tmp_path / "x.safetensors", tmp_path / "y.safetensors", to="linen", durable=False)
+    with safetensors.safe_open(tmp_path / "y.safetensors", "np") as file:
+        assert file.metadata() == {"who": "me"}
+    convert(tmp_path / "y.safetensors", tmp_path / "z.safetensors", to="torch", durable=False)
+    with safetensors.safe_open(tmp_path / "z.safetensors", "np") as file:
+        assert file.metadata() == {"who": "me", "format": "pt"}
+    ptformat.save_file(tensors, tmp_path / "x.ptf", metadata={"format": "pt", "who": "me"})
+    rewrite(tmp_path / "x.ptf", tmp_path / "x.safetensors")
+    with safetensors.safe_open(tmp_path / "x.safetensors", "np") as file:
+        assert file.metadata() == {"who": "me"}

@@ -391,3 +391,13 @@ def test_a_folder_that_is_always_replaced(tmp_path: Path, monkeypatch: pytest.Mo
 
     with pytest.raises(FormatError, match="a shard is missing"):
         folder.settled(tmp_path / "model", failing)
+
+
+def test_an_index_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = sharded(tmp_path)
+    monkeypatch.setattr("ptformat.converters.files.sharded.MAX_INDEX", 100)
+    with pytest.raises(ptformat.FormatError, match=r"index of shards of \d+ bytes, at most 100 are allowed") as caught:
+        ShardedSource(index)
+    assert caught.value.code == "LIMIT"
+    with pytest.raises(ptformat.FormatError, match="none of ptf, safetensors, sharded"):
+        open_source(index)

@@ -495,8 +495,16 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "mark-missing": (b"t", "MALFORMED"),
     "stack-of-two": (b"NN", "MALFORMED"),
     "stack-empty": (b"", "MALFORMED"),
+    "build-no-dict": (b"}]b", "MALFORMED"),
     "protocol-0": (b"\x80\0N", "VERSION"),
     "key-list": (b"}]Ns", "TYPE"),
+    "key-huge-integer": (b"}\x8a\x09" + b"\x7f" * 9 + b"Ns", "TYPE"),
+    "tuple-of-too-few": (b"N\x86", "MALFORMED"),
+    "global-type-to-come": (b"ctorch\nuint7\n", "DTYPE"),
+    "persistent-no-storage": (b"(X\x07\0\0\0storageNX\1\0\0\x000X\3\0\0\0cpuK\6tQ", "MALFORMED"),
+    "persistent-key-list": (b"(X\x07\0\0\0storagectorch\nFloatStorage\n]X\3\0\0\0cpuK\6tQ", "MALFORMED"),
+    "parameter-no-tensor": (b"ctorch._utils\n_rebuild_parameter\n(N\x88NtR", "MALFORMED"),
+    "tensor-no-type": (b"ctorch._utils\n_rebuild_tensor_v3\n(NNNNNNNtR", "MALFORMED"),
     "key-tensor": (b"}" + tensor(b"K\0", b"K\6\x85", b"K\1\x85") + b"Ns", "TYPE"),
     "key-long": (b"}X\0\x10\0\0" + b"a" * 4096 + b"Ns", "PATH"),
     "encode-utf8": (b"c_codecs\nencode\n(X\1\0\0\0aX\4\0\0\0utf8tR", "MALFORMED"),
@@ -725,3 +733,98 @@ def test_views_that_overlap_are_told(tmp_path):
     assert list(source.notes) == ["2 tensors share memory without being ties, and become copies: a, b"]
     torch.save({"a": whole[:4], "b": whole[4:], "t": whole[:4]}, tmp_path / "apart.pt")
     assert list(open_source(tmp_path / "apart.pt").notes) == []
+
+
+@FORMS
+def test_versions_of_modules_are_no_parameters(zipped: bool, tmp_path: Path) -> None:
+    """`_metadata` is an attribute of a state dict, which a pickle builds."""
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    assert "_metadata" in vars(net.state_dict())
+    found = read(save(net.state_dict(), tmp_path / "x", zipped))
+    assert [*found] == [*net.state_dict()]
+
+
+def legacy(tree: bytes, keys: list[Any], *storages: bytes) -> bytes:
+    """A legacy file around a pickle and a list of keys; storages are as they stand in it."""
+    head = b"".join(pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {}))
+    return head + b"\x80\x02" + tree + b"." + pickle.dumps(keys, 2) + b"".join(storages)
+
+
+SIX = struct.pack("<q6f", 6, *range(6))
+WHOLE = held(tensor(b"K\0", b"K\6\x85", b"K\1\x85", LEGACY_FLOATS))
+LEGACY: dict[str, tuple[bytes, str, str]] = {
+    "cut": (legacy(WHOLE, ["0"], SIX)[:-1], "TRUNCATED", "storage '0' needs bytes"),
+    "cut-in-the-count": (legacy(WHOLE, ["0"], SIX[:4]), "TRUNCATED", "storage '0' needs bytes"),
+    "another-count": (
+        legacy(WHOLE, ["0"], struct.pack("<q6f", 5, *range(6))),
+        "EXTENT",
+        "5 elements, its tensors say 6",
+    ),
+    "bytes-behind": (legacy(WHOLE, ["0"], SIX, b"xy"), "EXTENT", "2 bytes follow the last storage"),
+    "another-key": (legacy(WHOLE, ["1"], SIX), "MALFORMED", "list of storages is not that of its tensors"),
+    "a-key-twice": (legacy(WHOLE, ["0", "0"], SIX, SIX), "MALFORMED", "list of storages is not"),
+    "a-key-of-a-list": (legacy(WHOLE, [["0"]], SIX), "MALFORMED", "list of storages is not"),
+}
+
+
+@pytest.mark.parametrize("name", LEGACY)
+def test_the_storages_of_the_legacy_form(name: str, tmp_path: Path) -> None:
+    data, code, message = LEGACY[name]
+    (tmp_path / "x").write_bytes(data)
+    with pytest.raises(ptformat.FormatError, match=message) as caught:
+        open_source(tmp_path / "x")
+    assert caught.value.code == code
+
+
+def test_views_of_storages(tmp_path: Path) -> None:
+    """Files of old have parts of a storage that stand for a storage: key, offset and size in elements."""
+    view = LEGACY_FLOATS.replace(b"NtQ", b"(X\1\0\0\0aK\2K\3ttQ")
+    tree = b"}(X\1\0\0\0w" + tensor(b"K\1", b"K\2\x85", b"K\1\x85", view)
+    tree += b"X\1\0\0\0v" + tensor(b"K\0", b"K\6\x85", b"K\1\x85", LEGACY_FLOATS) + b"u"
+    (tmp_path / "x").write_bytes(legacy(tree, ["0"], SIX))
+    assert {path: array.tolist() for path, array in read(tmp_path / "x").items()} == {
+        "w": [3, 4],
+        "v": [0, 1, 2, 3, 4, 5],
+    }
+    far = LEGACY_FLOATS.replace(b"NtQ", b"(X\1\0\0\0aK\5K\1ttQ")
+    (tmp_path / "x").write_bytes(legacy(held(tensor(b"K\1", b"K\1\x85", b"K\1\x85", far)), ["0"], SIX))
+    assert code_of(tmp_path / "x") == "EXTENT"
+
+
+FACTS: dict[str, tuple[bytes, str]] = {
+    "none": (b"N", ""),
+    "empty": (b"}", ""),
+    "marks that are not set": (b"}(X\4\0\0\0conj\x89X\3\0\0\0neg\x89u", ""),
+    "conjugate": (b"}X\4\0\0\0conj\x88s", "a tensor with conj pending"),
+    "both": (b"}(X\4\0\0\0conj\x88X\3\0\0\0neg\x88u", "a tensor with conj, neg pending"),
+    "others": (b"}X\1\0\0\0x\x88s", "a tensor with facts of its own pending"),
+    "no dict": (b"K\1", "a tensor with facts of its own pending"),
+}
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_facts_of_a_tensor(name: str, tmp_path: Path) -> None:
+    facts, message = FACTS[name]
+    body = held(tensor(b"K\0", b"K\6\x85", b"K\1\x85"))[:-3] + facts + b"tRs"
+    path = packed(tmp_path / "x", body, True, (SIX[8:],))
+    if not message:
+        assert read(path)["w"].tolist() == [0, 1, 2, 3, 4, 5]
+        return
+    with pytest.raises(ptformat.FormatError, match=message) as caught:
+        open_source(path)
+    assert caught.value.code == "TYPE"
+
+
+def test_tensors_as_torch_rebuilt_them_at_first(tmp_path: Path) -> None:
+    """`_rebuild_tensor`, of torch 0.1, has neither gradient nor hooks."""
+    body = held(b"ctorch._utils\n_rebuild_tensor\n(" + FLOATS + b"K\1K\2\x85K\3\x85tR")
+    assert read(packed(tmp_path / "x", body, True, (SIX[8:],)))["w"].tolist() == [1, 4]
+
+
+@pytest.mark.parametrize(
+    "value", [0, -1, 2**31 - 1, -(2**31), 2**31, -(2**31) - 1, 2**63, 2**64 - 1, -(2**63), 255, -128]
+)
+def test_integers_of_every_width(value: int, tmp_path: Path) -> None:
+    ptformat.save_file({"n": value, "l": [True, False, None, 0.5, "é", b"\0\xff"]}, tmp_path / "x.ptf")
+    rewrite(tmp_path / "x.ptf", tmp_path / "x.pt")
+    assert load(tmp_path / "x.pt") == {"n": value, "l": [True, False, None, 0.5, "é", b"\0\xff"]}

@@ -1,5 +1,6 @@
 """Kinds, forms and a whole framework of one's own, from TOML and from Python: numbers, bytes and errors."""
 
+import re
 from contextlib import closing
 
 import numpy as np
@@ -11,7 +12,7 @@ import ptformat
 from ptformat.converters import ConversionError, Rules, convert, copy, plan
 from ptformat.converters.conventions import CONVENTIONS, Convention, Form, Kind, slot
 from ptformat.converters.files import open_source
-from ptformat.converters.own_tables import extended
+from ptformat.converters.own_tables import extended, form_faults
 from ptformat.converters.rules import load
 from ptformat.torch import save_model
 from ptformat.tree import Node
@@ -404,3 +405,68 @@ def test_layers_directions_and_another_order_of_gates(follows, tmp_path):
             assert same(back[f"rnn.{of}_l0{end}"], held[f"{of}_l0{end}"])
         assert same(back[f"rnn.bias_ih_l0{end}"], held[f"bias_ih_l0{end}"] + held[f"bias_hh_l0{end}"])
         assert not back[f"rnn.bias_hh_l0{end}"].any()
+
+
+# What Python is told, which TOML cannot say or says otherwise.
+
+TWOFOLD = Kind("twofold", {"up": ("out", "in"), "gate": ("out", "in")})
+MINE = Convention("mine", "/", {}, "mine.")
+WHOLE = Form((slot("k", "up gate", "in (out *)"),))
+REFUSED = {
+    "kind linear: there is such a kind already": {"kinds": [Kind("linear", {"weight": ("out", "in")})]},
+    "kind two: essential: there is no parameter 'v', only w": {"kinds": [Kind("two", {"w": ("in",)}, ("v",))]},
+    "convention torch: name: there is such a convention already": {"conventions": {"torch": MINE}},
+    "convention own: name: is empty, expected what files record": {
+        "conventions": {"own": Convention("", "/", {}, "x.")}
+    },
+    "convention own: forms: there is no kind 'twofold'": {
+        "conventions": {"own": Convention("mine", "/", {"twofold": (WHOLE,)}, "mine.")}
+    },
+    "convention own: twofold: slot: is missing, expected a slot for each tensor": {
+        "kinds": [TWOFOLD],
+        "conventions": {"own": Convention("mine", "/", {"twofold": (Form(()),)}, "mine.")},
+    },
+    "form own twofold: there is no convention 'own'": {"kinds": [TWOFOLD], "forms": [("own", "twofold", WHOLE)]},
+    "form torch twofold:x: there is no kind 'twofold'": {"forms": [("torch", "twofold", Form(WHOLE.slots, "x"))]},
+    "form torch twofold: slot: is missing, expected a slot for each tensor": {
+        "kinds": [TWOFOLD],
+        "forms": [("torch", "twofold", Form(()))],
+    },
+    "form torch twofold: name: there is such a form already, expected another name": {
+        "kinds": [TWOFOLD],
+        "forms": [("torch", "twofold", WHOLE), ("torch", "twofold", WHOLE)],
+    },
+}
+
+
+@pytest.mark.parametrize("says", REFUSED)
+def test_tables_that_make_no_sense(says: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}"):
+        extended(**REFUSED[says])
+
+
+def test_a_form_of_ones_own_framework_takes_the_place_of_what_it_inherits() -> None:
+    """In the library's frameworks it would be an error; here the other forms stay, in their order."""
+    like = CONVENTIONS["torch"]
+    mine = Convention("mine", ".", dict(like.forms), "mine.")
+    held = [form.name for form in like.forms["linear"]]
+    new = Form((slot("w", "weight", "in out"), slot("b", "bias", "out")), held[1])
+    tables = extended(conventions={"own": mine}, forms=[("own", "linear", new)])
+    found = tables["own"].forms["linear"]
+    assert [form.name for form in found] == held
+    assert (found[1], found[0]) == (new, like.forms["linear"][0])
+    assert tables["torch"].forms["linear"] == like.forms["linear"]
+
+
+def test_every_fault_of_a_form() -> None:
+    """All are told to who asks for all, one for each slot where the rest would follow from it."""
+    wrong = Form((slot("a", "gate none", "in"), slot("b", "up up", "in"), slot("c", "gate", "nowhere out")), "no name")
+    assert [key for key, _ in form_faults(wrong, TWOFOLD, MINE)][:4] == [
+        "name",
+        "slot[0].holds",
+        "slot[1].holds",
+        "slot[2].axes",
+    ]
+    own = Convention("mine", "/", {"twofold": (WHOLE, Form(WHOLE.slots, "again"))}, "mine.")
+    tables = extended(kinds=[TWOFOLD], conventions={"own": own})
+    assert [form.name for form in tables["own"].forms["twofold"]] == ["", "again"]

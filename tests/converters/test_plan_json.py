@@ -16,10 +16,11 @@ import ptformat.torch
 from ptformat import FormatError
 from ptformat.converters import ConversionError, Plan, plan
 from ptformat.converters.content import MemorySource, Source
+from ptformat.converters.files import open_source
 from ptformat.converters.objects import source_of
 from ptformat.converters.plan_json import as_text, from_json, read, to_json, write
 from ptformat.converters.verbs import run
-from ptformat.tree import Alias, TensorInfo
+from ptformat.tree import Alias, Node, TensorInfo
 
 ZOO = (
     *("mlp", "cnn", "resnet", "unet", "vit", "clip", "lstm_classifier", "gru_classifier", "two_tower", "bert", "gpt2"),
@@ -161,6 +162,7 @@ def test_a_step_that_is_taken_out_must_be_dropped(held: MemorySource) -> None:
             "shape: params.a.kernel: no operation is called 'turn'; ",
         ),
         ({"made": 3}, "shape: params.a.kernel: expected a path or a map, got 3"),
+        ({"made": [1]}, "shape: params.a.kernel: expected a path or a map, got a list"),
     ],
 )
 def test_what_cannot_be_made(change: dict[str, Any], says: str, held: MemorySource) -> None:
@@ -177,6 +179,9 @@ def test_what_cannot_be_made(change: dict[str, Any], says: str, held: MemorySour
         ({"from": 3}, "SCHEMA: the plan: from is 3, expected a text"),
         ({"undone": "no"}, "SCHEMA: the plan: undone is 'no', expected true or false"),
         ({"entries": {}}, "SCHEMA: the plan: entries is {}, expected a list"),
+        ({"entries": [3]}, "SCHEMA: the plan: entries[0] is 3, expected a map"),
+        ({"given": {"entries": 3}}, "SCHEMA: the plan: given.entries is 3, expected a list"),
+        ({"conditions": [{"zero": "a.bias", "why": 3}]}, "SCHEMA: the plan: conditions[0].why is 3, expected a text"),
         ({"notes": [1]}, "SCHEMA: the plan: notes is 1, expected a text"),
         ({"steps": []}, "SCHEMA: the plan: a plan has no 'steps'"),
         ({"header": {"chunk": 3}}, "SCHEMA: the plan: header has no 'chunk', only convention, dialect, metadata,"),
@@ -193,6 +198,59 @@ def test_what_cannot_be_made(change: dict[str, Any], says: str, held: MemorySour
 )
 def test_what_is_no_plan(change: dict[str, Any], says: str, held: MemorySource) -> None:
     assert fault({**data(held), **change}, held).startswith(says)
+
+
+def test_what_is_too_much(held: MemorySource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = data(held)
+    monkeypatch.setattr("ptformat.converters.plan_json.MAX_ENTRIES", 4)
+    assert fault(made, held) == "LIMIT: the plan: entries has 5 items, at most 4"
+    (tmp_path / "plan.json").write_text(json.dumps(made))
+    monkeypatch.setattr("ptformat.converters.plan_json.MAX_BYTES", 1000)
+    with pytest.raises(FormatError, match=r"plan\.json: more than 1000 bytes") as caught:
+        read(tmp_path / "plan.json", held)
+    assert caught.value.code == "LIMIT"
+
+
+def test_another_type_than_the_plan_is_for(held: MemorySource) -> None:
+    made = data(held)
+    halves = {name: array.astype(np.float16) for name, array in weights().items()}
+    items = [(TensorInfo(name, "float16", array.shape), array) for name, array in halves.items()]
+    assert problems(made, MemorySource(items, name="halves"))[0] == (
+        "dtype: a.weight is float16 in halves, float32 in the plan"
+    )
+
+
+def test_grades_and_conditions_that_are_none(held: MemorySource) -> None:
+    made = data(held)
+    entry(made, "params.a.kernel")["grade"] = "best"
+    assert fault(made, held) == (
+        "SCHEMA: the plan: entries[1].grade is 'best', expected one of bit, function, rounded, lossy"
+    )
+    made = {**data(held), "conditions": [{"zero": "c.bias", "why": "it must be"}]}
+    assert problems(made, held) == ["missing: conditions[0] is made of c.bias, which small does not have"]
+
+
+def test_a_template_without_what_is_kept(held: MemorySource) -> None:
+    made = data(held)
+    entry(made, "params.a.kernel")["made"] = {"op": "kept", "of": "x"}
+    assert problems(made, held, MemorySource([], name="fresh")) == [
+        "missing: params.a.kernel keeps x, which the template does not have"
+    ]
+
+
+def test_keys_of_every_type_and_ties_of_the_source(tmp_path: Path) -> None:
+    """A node's keys come back as they were, tuples among them; what is tied is there under both names."""
+    one = np.ones(2, np.float32)
+    ptformat.save_file({"m": {(1, ("a", b"b")): one, None: one}}, tmp_path / "x.ptf")
+    opened = open_source(tmp_path / "x.ptf")
+    assert [entry.path for entry in opened.entries] == ["m", "m.1,a,62", "m.null"]
+    said = {"version": 1, "from": "torch", "to": "torch"}
+    listed = [{"path": "m", "form": "keys", "keys": [[1, ["a", {"bytes": "62"}]], None]}]
+    listed += [{"path": "m.1,a,62", "shape": [2], "dtype": "float32", "made": "m.null"}]
+    listed += [{"path": "m.null", "alias": "m.1,a,62"}]
+    made = from_json({**said, "entries": listed, "dropped_paths": ["m.1,a,62"]}, opened)
+    assert made.entries[0] == Node("m", "keys", keys=((1, ("a", b"b")), None))
+    assert [given.path for given in made.steps["m.1,a,62"].sources] == ["m.1,a,62"]
 
 
 def test_a_tensor_twice(held: MemorySource) -> None:

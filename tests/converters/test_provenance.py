@@ -14,7 +14,7 @@ from sources import read, same
 import ptformat
 import ptformat.torch
 from ptformat.columns import Header
-from ptformat.converters import ConversionError, Plan, convert, plan
+from ptformat.converters import ConversionError, Plan, convert, edit, plan
 from ptformat.converters.content import Content, MemorySource, Saving, whole
 from ptformat.converters.files import open_source, write
 from ptformat.tree import Alias, TensorInfo
@@ -365,3 +365,64 @@ def test_a_tie_that_is_another_now_is_not_undone(tmp_path: Path) -> None:
     made = plan(held, to="torch")
     assert not made.undone
     assert [(each.path, each.target) for each in made.entries if isinstance(each, Alias)] == [("b.weight", "c.weight")]
+
+
+def test_a_step_that_does_not_keep_everything_leaves_no_record(tmp_path: Path) -> None:
+    """Rows that were cut off do not come back: there is no way to record."""
+    origin = saved(deck.net(), tmp_path)
+    to("linen", origin, tmp_path / "cut.ptf", apply=[("2.weight", "truncate(1, 4)")])
+    with ptformat.open(tmp_path / "cut.ptf") as file:
+        assert file.provenance == {}
+
+
+def test_a_shape_that_the_record_does_not_bear_out(recorded: Path) -> None:
+    """What comes back of the recorded way has another shape than the recorded tree says."""
+    record = record_of(recorded)
+    tree = record["tree"]
+    dims = np.frombuffer(tree["dims"], "<u8").copy()
+    at = int(np.flatnonzero(dims > 1)[0])
+    for size in (1, int(dims[at]) + 1):
+        other = dims.copy()
+        other[at] = size
+        made = attempt(recorded, {**record, "tree": {**tree, "dims": other.tobytes()}})
+        assert made is None or not made.undone
+
+
+@pytest.mark.parametrize(("code", "value"), [(3, 200), (3, -129), (9, -1), (9, 256), (1, 0), (7, 0)])
+def test_a_fill_that_its_type_does_not_have(code: int, value: int, recorded: Path) -> None:
+    """int8, uint8, and types of less than a byte, of which no count is."""
+    record = record_of(recorded)
+    tree = record["tree"]
+    place = tree["dtype"].index(6)  # int64: the count of batches
+    types = tree["dtype"][:place] + bytes([code]) + tree["dtype"][place + 1 :]
+    fill = dict.fromkeys(record["fill"], value)
+    made = attempt(recorded, {**record, "tree": {**tree, "dtype": types}, "fill": fill, "dropped": []})
+    assert made is not None
+    assert not made.undone
+
+
+def test_a_dropped_alias_is_not_given_back(tmp_path: Path) -> None:
+    """The record may say of any entry that it was left out."""
+    net = torch.nn.ModuleDict({name: torch.nn.Linear(3, 3, bias=False) for name in "ab"})
+    net["b"].weight = net["a"].weight
+    ptformat.torch.save_model(net, tmp_path / "net.ptf")
+    convert(tmp_path / "net.ptf", tmp_path / "nnx.ptf", to="nnx", durable=False)
+    opened = open_source(tmp_path / "nnx.ptf")
+    opened.header.provenance["dropped"] = ["b.weight"]
+    made = plan(opened, to="torch")
+    assert made.undone
+    assert [entry.path for entry in made.entries if isinstance(entry, (TensorInfo, Alias))] == ["a.weight"]
+
+
+def test_another_type_where_more_was_done_than_permuting(tmp_path: Path) -> None:
+    """Weights that were flipped, and cast since: they come back in the type that they have now."""
+    net = torch.nn.Sequential(torch.nn.ConvTranspose1d(2, 3, 3))
+    origin = saved(net, tmp_path)
+    to("linen", origin, tmp_path / "linen.ptf")
+    edit(tmp_path / "linen.ptf", tmp_path / "half.ptf", cast=[("*", "float16")], durable=False)
+    opened = open_source(tmp_path / "half.ptf")
+    opened.header.provenance.update(record_of(tmp_path / "linen.ptf"))
+    made = plan(opened, to="torch")
+    assert made.undone
+    assert {step.target.dtype for step in made.steps.values()} == {"float16"}
+    assert [*record_of(tmp_path / "linen.ptf")["made"]] == ["params.layers_0.kernel"]

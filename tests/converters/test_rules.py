@@ -129,6 +129,9 @@ FAULTS = {
     "dialect = { a = {}, b = { apply = [{ tensors = 'x', operations = 'truncate(0, 2)' }] } }": (
         "dialect.b.apply[0].operations: truncate cannot be undone without more being said, expected permute, "
     ),
+    "dialect = { a = {}, b = { apply = [{ tensors = 'x', operations = 'permute(0, 0)' }] } }": (
+        "dialect.b.apply[0].operations: permute: (0, 0) is no order of axes"
+    ),
     "dialect = { a = { apply = [{ tensors = 'x', operations = 'scale(2)' }] } }": (
         "dialect.a is the first dialect, into which the others are turned, and has operations; expected none"
     ),

@@ -136,6 +136,15 @@ def test_a_plan_of_shapes_alone() -> None:
     assert "(out, in) → (in, out)" in made.text()
 
 
+@pytest.mark.parametrize(
+    ("metadata", "convention"), [({"format": "pt"}, "torch"), ({"format": "np"}, None), ([1], None)]
+)
+def test_what_the_header_of_a_safetensors_file_says_of_names(metadata: Any, convention: str | None) -> None:
+    header = {"__metadata__": metadata, "w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
+    found = shapes.source(header)
+    assert (found.header.convention, found.entries) == (convention, [TensorInfo("w", "float32", (2,))])
+
+
 # What is refused
 
 BAD = {

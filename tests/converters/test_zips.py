@@ -211,3 +211,36 @@ def test_what_is_read_into_memory_is_bounded(tmp_path: Path) -> None:
     for name, limit in (("a", 2**18 - 1), ("b", 2**20)):
         error = raised("LIMIT", lambda name=name, limit=limit: held.read(held.members[name], limit))
         assert f"at most {min(limit, 2**18)} are read" in error.message
+
+
+def test_fields_that_are_not_those_of_zip64(tmp_path: Path) -> None:
+    """Each entry has a list of them; what is wide is in the one of type 1, wherever it stands."""
+    info = zipfile.ZipInfo("a")
+    info.extra = struct.pack("<2H5s", 0x5455, 5, bytes(5)) + struct.pack("<2HQ", 1, 8, 8)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr("b", b"12345678")
+    data = bytearray(buffer.getvalue())
+    at = central(data)
+    data[at + CENTRAL.size + 1 : at + CENTRAL.size + 1] = info.extra
+    struct.pack_into("<H", data, at + 30, len(info.extra))
+    struct.pack_into("<L", data, at + 24, 0xFFFFFFFF)
+    struct.pack_into("<L", data, data.rindex(b"PK\5\6") + 12, len(data) - END.size - at)
+    (tmp_path / "x").write_bytes(data)
+    (member,) = Archive(tmp_path / "x").members.values()
+    assert (member.nbytes, member.stored) == (8, 8)
+    data[at + CENTRAL.size + 1 + 9] = 2  # of another type, it says nothing
+    (tmp_path / "x").write_bytes(data)
+    assert (
+        "is stored in 8 bytes but said to hold 4294967295"
+        in raised("MALFORMED", lambda: Archive(tmp_path / "x")).message
+    )
+
+
+def test_a_stored_member_that_is_read_whole_is_verified(tmp_path: Path) -> None:
+    data = archive(("a", b"12345678"))
+    data[31] ^= 1
+    (tmp_path / "x").write_bytes(data)
+    held = Archive(tmp_path / "x")
+    assert bytes(held.data(held.members["a"])) != b"12345678"
+    assert raised("CHECKSUM", lambda: held.read(held.members["a"], 100)).message.endswith("CRC-32 of member 'a'")

@@ -13,6 +13,7 @@ from typing import Any
 import msgpack
 import zstandard
 
+from hostile import texts
 from hostile.archives import members, npy_smashed, packed, zip_smashed
 from hostile.pickling import opcodes, pickle_smashed
 from hostile.seeds import Link, Seed
@@ -189,6 +190,7 @@ def _orbax(rng: Random, sound: Seed) -> Seed:
 
 
 ATTACKS: dict[str, Callable[[Random, Seed], Seed]] = {
+    **{kind: _file(change) for kind, change in texts.ATTACKS.items()},
     "safetensors": _file(_safetensors),
     "npz": _file(_npz),
     "npz-deflated": _file(_npz),

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from hostile import texts
+from ptformat.converters import ConversionError
 from ptformat.converters.files import open_source
 from ptformat.converters.statistics import statistics
 from ptformat.errors import CALL_CODES, MAX_LINE, READ_CODES, FormatError
@@ -33,7 +35,11 @@ def verdict(path: Path) -> str:
         Exception: Any other that reading raises.
     """
     try:
-        read(path)
+        texts.read(path) if path.name.endswith(texts.ENDINGS) else read(path)
+    except ConversionError as error:
+        if str(error).count("\n") != len(error.problems) or max(map(len, str(error).split("\n"))) > MAX_LINE + 20:
+            raise Fault(f"a problem of several lines: {error}") from error
+        return "ConversionError"
     except FormatError as error:
         if error.code not in (*READ_CODES, *CALL_CODES) or "\n" in str(error) or len(error.message) > MAX_LINE:
             raise Fault(f"an error of no known code, or of several lines: {error}") from error
