@@ -19,7 +19,7 @@ import ptformat
 from ptformat.cli import commands
 from ptformat.cli.text import columns, count, plain, size
 
-VERBS = ["convert", "diff", "edit", "info", "pack", "plan", "tree", "unpack", "verify"]
+VERBS = ["conformance", "convert", "diff", "edit", "info", "pack", "plan", "tree", "unpack", "verify"]
 
 
 def test_the_verbs() -> None:

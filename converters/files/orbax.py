@@ -40,6 +40,7 @@ TREE, ITEMS, STRINGS, OCDBT, ARRAYS = (
 )
 _BAND_BYTES = 8 * 2**20
 _MANY_CHUNKS = 2**14
+_ADDRESSABLE = 2**46  # bytes; a process has 2^47 addresses on x86-64
 _MAX_JSON = 100_000_000  # bytes
 # Each thread of tensorstore's keeps an allocation arena of its own, with the largest chunk that passed through it.
 ONE_AT_A_TIME = {"data_copy_concurrency": {"limit": 1}, "file_io_concurrency": {"limit": 1}}
@@ -94,9 +95,11 @@ class _Stored:
                 raise FormatError("TRUNCATED", what, path=path)
         nbytes = math.prod(layout.read_chunk.shape or ()) * self.dtype.itemsize
         try:
-            np.empty(nbytes, np.uint8)  # touches none of it
+            fits = nbytes <= _ADDRESSABLE and np.empty(nbytes, np.uint8).nbytes == nbytes  # touches none of it
         except MemoryError:
-            raise FormatError("LIMIT", f"array {path!r}: a chunk of {nbytes} bytes, too large for memory") from None
+            fits = False
+        if not fits:
+            raise FormatError("LIMIT", f"array {path!r}: a chunk of {nbytes} bytes, too large for memory")
 
 
 class OrbaxSource:

@@ -25,7 +25,7 @@ class Verbs(click.Group):
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The example, then what click says."""
-        formatter.write("Example: ptformat conformance run -- node my_reader.js\n\n")
+        formatter.write("Example: ptformat conformance run --case invalid/aliases\n\n")
         super().format_help(ctx, formatter)
 
 
@@ -33,8 +33,8 @@ class Verbs(click.Group):
 def conformance() -> None:
     """Hold an implementation of the format, in any language, to the cases of the conformance suite.
 
-    An implementation is a command that answers JSON lines; `copy` brings the protocol with the cases. Without a command
-    this library is tested.
+    An implementation is a command that answers JSON lines, such as `run -- node my_reader.js`; `copy` brings the
+    protocol with the cases. Without a command this library is tested.
     """
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections import namedtuple
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -13,12 +12,12 @@ import numpy as np
 import ptformat
 from ptformat import dtypes
 from ptformat.codecs import RAW, ZSTD
+from ptformat.conformance import suite
 
 from .anatomy import PREAMBLE, Parts, apart, packed, together
 from .rows import Chunk, Row, written
 from .stored import fit, run
 
-ROOT = Path(__file__).resolve().parents[2]
 Point = namedtuple("Point", "x y")
 
 
@@ -36,15 +35,11 @@ def sound() -> list[bytes]:
     return [*made, *(zipped(data) for data in made[::3])]
 
 
-def files(folder: Path, most: int) -> list[bytes]:
-    """The .ptf files beneath a folder that are not too long; none where there is no folder."""
-    found = sorted(folder.rglob("*.ptf")) if folder.is_dir() else []
-    return [path.read_bytes() for path in found if path.stat().st_size <= most]
-
-
 def conformance(most: int) -> list[bytes]:
-    """The files of the conformance cases, sound or not."""
-    return files(ROOT / "conformance" / "cases", most)
+    """The files of the conformance cases, sound or not, that are not too long; not those that take long by design."""
+    slow = {case.path for case in suite.listed() if case.memory_mib >= 128}
+    found = sorted(set(suite.CASES.rglob("*.ptf")) - slow)
+    return [path.read_bytes() for path in found if path.stat().st_size <= most]
 
 
 def entries(**options: Any) -> bytes:

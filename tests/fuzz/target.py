@@ -27,6 +27,7 @@ READ_BYTES = 2**21  # decoded bytes of all tensors of a file up to which they ar
 SECONDS = 5.0
 SPARE_BYTES = 64 * 2**20  # that a reader may take beside what a file declares
 VALUE_BYTES = 64  # that an item of the index's arrays and maps may take
+VALUE_SECONDS = 1e-5  # likewise, of time: all that is opened here, six times at most, in instrumented code
 MESSAGE_CHARACTERS = 12_000  # a few paths of `MAX_PATH_BYTES`, with escapes
 
 
@@ -242,7 +243,7 @@ def _check_again(reader: Reader, data: bytes, draw: int) -> None:
 
 
 class Bounds:
-    """Holds each call against `SECONDS` of this process and against the memory that its file declares.
+    """Holds each call against `SECONDS` of this process, and the memory and the items that its file declares.
 
     The system's high-water mark is set back before each call, so that it is that of the call. Where the system cannot
     do so, only a file that takes more than any before it is noticed.
@@ -262,7 +263,7 @@ class Bounds:
         verdict = examined(data)
         spent, grown = time.process_time() - start, _peak() - before
         self.slowest, self.largest = max(self.slowest, spent), max(self.largest, grown)
-        if spent > SECONDS:
+        if spent > SECONDS and spent > SECONDS + VALUE_SECONDS * items(data):
             raise Fault(f"{spent:.1f} seconds for {len(data)} bytes")
         if grown > SPARE_BYTES and grown > (allowed := SPARE_BYTES + declared(data)):
             raise Fault(f"{grown} bytes of memory for {len(data)} bytes, {allowed} are allowed")
@@ -284,12 +285,18 @@ def declared(data: bytes) -> int:
     if parts is None:
         return 0
     size = struct.unpack_from("<Q", data, len(data) - 48)[0]
-    total = min(size, 2**28) + VALUE_BYTES * min(count(parts.index), MAX_INDEX_VALUES)
+    total = min(size, 2**28) + VALUE_BYTES * items(data)
     try:
         tensors = int(Reader(data).index.nbytes.sum())
     except FormatError:
         return int(total)
     return int(total + (tensors if tensors <= READ_BYTES else 0))
+
+
+def items(data: bytes) -> int:
+    """The items of a file's index that a reader goes through."""
+    parts = apart(data)
+    return 0 if parts is None else min(count(parts.index), MAX_INDEX_VALUES)
 
 
 def count(index: bytes) -> int:

@@ -149,7 +149,7 @@ def of_orbax() -> Iterator[Row]:
         ("2^40 columns", {"shape": [2, 2**40]}, "TRUNCATED"),
         ("2^33 columns", {"shape": [2, 2**33]}, "TRUNCATED"),
         ("2^60 rows", {"shape": [2**60, 3]}, "SHAPE"),
-        ("2^48 rows in a chunk", {"shape": [2**45, 3], "chunks": [2**45, 3]}, "OSError"),
+        ("2^48 rows in a chunk", {"shape": [2**45, 3], "chunks": [2**45, 3]}, "LIMIT"),
         ("200 TB in a chunk", {"chunks": [2**44, 3]}, "LIMIT"),
         ("no chunks", {"chunks": [0, 0]}, "DATA"),
         ("negative chunks", {"chunks": [-2, 3]}, "DATA"),
