@@ -25,10 +25,21 @@ SOURCES := $(sort $(shell find ptformat converters conformance -type f -not -nam
 unexport PYTHONPATH PYTHONHOME
 
 .DELETE_ON_ERROR:
-.PHONY: test lint types unit bare demo kinds bench bench-index clean force
+.PHONY: test system lint types unit bare demo kinds bench bench-index clean force
 
 # In this order, the quick ones first.
-test: lint types unit bare
+test: system lint types unit bare
+
+# What pip does not bring: strace for the tests of crashes, a browser for those of the reader in JavaScript.
+system:
+	@has() { command -v "$$1" >/dev/null; }; set --; \
+	has strace || set -- strace; \
+	has chromium || has chromium-browser || has google-chrome || set -- "$$@" chromium; \
+	if [ $$# = 0 ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! has apt-get; then \
+	  echo "the tests need $$*: apt-get install $$*, or what your system has for it" >&2; exit 1; fi; \
+	apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
+	  apt-get -qq install --no-install-recommends "$$@" </dev/null >/dev/null
 
 lint: $(DEV)
 	.venv/bin/ruff check .

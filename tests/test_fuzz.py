@@ -47,6 +47,14 @@ def test_mutations_get_past_the_checksums() -> None:
     assert codes["SOUND"] > 50
 
 
+def test_every_case_can_be_mutated_and_crossed() -> None:
+    mutator, cases = Mutator(seeds.sound()), seeds.conformance(32_768)
+    assert len(cases) > 4000
+    for seed, (data, other) in enumerate(zip(cases, [*cases[1:], cases[0]], strict=True)):
+        assert 0 < len(mutator.mutate(data, 32_768, seed, lambda held: held + b"x")) <= 32_768
+        assert len(mutator.cross(data, other, 32_768, seed)) <= 32_768
+
+
 def test_what_is_taken_apart_is_put_together() -> None:
     found = collections.Counter()
     for data in seeds.sound():

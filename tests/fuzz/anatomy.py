@@ -92,12 +92,23 @@ def together(parts: Parts) -> bytes:
 
 
 def content(index: bytes) -> dict[str, Any] | None:
-    """The map that index bytes hold, read with leniency; None where they hold none."""
+    """The map that index bytes hold, read with leniency; None where they hold none, or one that is nested too deep."""
     try:
         found = msgpack.unpackb(index, strict_map_key=False, unicode_errors="surrogateescape", use_list=True)
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException):
         return None
-    return found if isinstance(found, dict) and all(isinstance(key, str) for key in found) else None
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found) or _deep(found):
+        return None
+    return found
+
+
+def _deep(value: Any) -> bool:
+    """Whether it is nested deeper than is built anew here, twice of what the profile allows."""
+    layer = [value]
+    for _ in range(64):
+        layer = [child for held in layer for child in (held.values() if isinstance(held, dict) else held)]
+        layer = [child for child in layer if isinstance(child, (dict, list))]
+    return bool(layer)
 
 
 def packed(value: Any) -> bytes:

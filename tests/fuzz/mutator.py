@@ -88,7 +88,7 @@ def _made(parts: Parts, facts: dict[str, object], rows: list[Row]) -> bytes:
 def _spliced(rng: Random, parts: Parts, donor: Parts | None) -> bytes:
     held = content(parts.index)
     given = content(donor.index) if donor else None
-    if held is None or given is None or donor is None:
+    if held is None or not given or donor is None:
         return together(parts)
     rows, others = rows_of(held, parts.body), rows_of(given, donor.body)
     if rows is None or others is None or rng.random() < 0.1:
