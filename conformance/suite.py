@@ -33,7 +33,7 @@ class Listed:
         step: Of section 10.2, or None.
         verdict: `accept` or `reject`.
         phase: When a fault is met at the latest: `open`, `read`, `verify`; None for an accepted file.
-        codes: With which it may be rejected.
+        codes: With which it may be rejected; of an accepted file, where that is left to the reader.
         seconds: How long an answer may take.
         memory_mib: How much memory it may take.
         comment: What it is about.
@@ -75,7 +75,9 @@ class Listed:
     @property
     def expected(self) -> str:
         """What is to be said of the file, in words."""
-        return "accept" if self.verdict == "accept" else f"{' or '.join(self.codes)} ({self.phase})"
+        if self.verdict == "accept":
+            return " or ".join(("accept", *self.codes))
+        return f"{' or '.join(self.codes)} ({self.phase})"
 
     @property
     def path(self) -> Path:

@@ -30,7 +30,8 @@ class Case:
         comment: What it is about, in a few words.
         content: What an accepted file holds (`logical.content`); None for a rejected one.
         raw: The same content as section 8.3 has it; None for a rejected file.
-        codes: The codes of section 10.1 with which it may be rejected; none where it is accepted.
+        codes: The codes of section 10.1 with which it may be rejected; of an accepted file none, but where the
+            specification leaves it to the reader.
         phase: When the fault is met at the latest: `open`, `read` or `verify`; None where it is accepted.
         step: The step of section 10.2 that finds the fault; None where none does.
         level: `required`, or `recommended` for what the specification only recommends.
@@ -56,7 +57,8 @@ class Case:
     def __post_init__(self) -> None:
         if not _SLUG.fullmatch(self.slug):
             raise ValueError(f"slug {self.slug!r}")
-        if (self.content is None) != bool(self.codes) or (self.phase in PHASES) != bool(self.codes):
+        rejected = self.content is None
+        if (rejected and not self.codes) or (self.phase in PHASES) != rejected:
             raise ValueError(f"{self.slug}: neither accepted nor rejected")
 
     def files(self) -> dict[str, bytes]:

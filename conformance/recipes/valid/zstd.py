@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .. import blocks, frames, frames_by_hand
-from ..blocks import RAW, RLE, block, header, raw_blocks, rle_blocks
+from ..blocks import COMPRESSED, RAW, RLE, block, header, raw_blocks, rle_blocks
 from ..case import Case, accept
 from ..draft import Draft
 from ..elements import ramp
@@ -99,6 +99,17 @@ def _blocks() -> Iterator[Case]:
     yield made("of-131072", "the longest blocks, and one byte", b"\7" * (131072 * 2 + 1), body)
     zeros = rle_blocks(0, 300, last=False) + raw_blocks(text, 7)
     yield made("many", "seven in a row", bytes(300) + text, zeros)
+    # Literals: raw, none; LL, OF and ML RLE; 1 sequence: the 131 bytes at a distance of 3500.
+    match = block(COMPRESSED, 9, bytes.fromhex("000154000b2b80d706"), last=True)
+    content = b"".join(bytes([n]) * 1024 for n in (1, 2, 3, 4)) + b"\1" * 131
+    runs = b"".join(rle_blocks(n, 1024, last=False) for n in (1, 2, 3, 4))
+    yield accept(
+        "match-beyond-the-window",
+        held(content, zstd(header(len(content), window=0) + runs + match)),
+        "6.2",
+        "a match reaches back 3500 bytes, the window is 1024: refused, or copied from there",
+        codes=("CODEC",),
+    )
 
 
 def _tensors() -> Iterator[Case]:
