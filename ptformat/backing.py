@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
+import stat
 import threading
 import weakref
+from io import FileIO
 
 import numpy as np
 
@@ -13,6 +16,8 @@ from .atomic import PathLike, naming
 from .dtypes import Array
 from .errors import FormatError
 from .limits import ALIGN
+
+_MOST_AT_ONCE = 2**30  # bytes; some systems refuse to read 2^31
 
 
 class File:
@@ -28,13 +33,13 @@ class File:
         close: Lets go of the file; what was read stays.
 
     Raises:
-        OSError: As `open` raises it; IsADirectoryError for a directory.
+        OSError: As `open` raises it; IsADirectoryError for a directory, EINVAL for what is no regular file.
     """
 
     def __init__(self, path: PathLike, *, readonly: bool = True) -> None:
         self.name = os.fspath(path)
         self.readonly = readonly
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115
+        self._file = _opened(path)
         self.close = weakref.finalize(self, self._file.close)  # at the latest when nobody has it any more
         self._lock = threading.Lock()
         with naming(self.name):
@@ -44,7 +49,9 @@ class File:
         return self._size
 
     def __getitem__(self, part: slice) -> memoryview:
-        start, stop, _ = part.indices(self._size)
+        start, stop, step = part.indices(self._size)
+        if step != 1:
+            raise ValueError(f"a file is read without gaps, not in steps of {step}")
         held = aligned(max(0, stop - start)).data
         self.fill(held, start)
         return held.toreadonly() if self.readonly else held
@@ -59,7 +66,7 @@ class File:
         at = 0
         with naming(self.name):
             while at < len(into):
-                if not (read := self._read(into[at:], start + at)):
+                if not (read := self._read(into[at : at + _MOST_AT_ONCE], start + at)):
                     what = f"nothing is at byte {start + at} of {self._size}"
                     raise FormatError("TRUNCATED", f"{what}: the file was cut after it had been opened")
                 at += read
@@ -85,12 +92,25 @@ def map_file(path: PathLike, *, private: bool = False) -> mmap.mmap | bytes:
     """The whole file as a map: read-only, or a private writable one whose changes never reach the file.
 
     Raises:
-        OSError: As `open` raises it; IsADirectoryError for a directory.
+        OSError: As `open` raises it; IsADirectoryError for a directory, EINVAL for what is no regular file.
     """
-    with naming(path, unless_named=True), open(path, "rb", buffering=0) as file:
+    with naming(path, unless_named=True), _opened(path) as file:
         if os.fstat(file.fileno()).st_size == 0:
             return b""
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY if private else mmap.ACCESS_READ)
+
+
+def _opened(path: PathLike) -> FileIO:
+    """A regular file; a pipe, which might never be written to, is not waited for."""
+    file = open(path, "rb", buffering=0, opener=_open)  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    return file
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def aligned(nbytes: int) -> Array:

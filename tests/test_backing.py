@@ -379,3 +379,32 @@ def test_blocks_are_of_one_size(raw, monkeypatch):
         assert [len(block) for block in found] == [1000] * 5 + [7]
         assert b"".join(found) == data[64:5071]
         assert [bytes(block) for block in file.blocks(64, 70)] == [data[64:70]]
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path, mapped):
+    os.mkfifo(tmp_path / "x.ptf")
+    with pytest.raises(OSError, match="not a regular file") as caught:
+        ptformat.load_file(tmp_path / "x.ptf", mapped=mapped)
+    assert (caught.value.errno, caught.value.filename) == (errno.EINVAL, str(tmp_path / "x.ptf"))
+
+
+def test_verify_refuses_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "x.ptf")
+    with pytest.raises(OSError, match="not a regular file"):
+        ptformat.verify(tmp_path / "x.ptf")
+
+
+def test_a_part_has_no_gaps(raw):
+    held = File(raw)
+    assert bytes(held[5:3]) == b""
+    assert bytes(held[-8:]) == raw.read_bytes()[-8:]
+    with pytest.raises(ValueError, match="steps of 2"):
+        held[0:10:2]
+
+
+def test_large_parts_are_read_piece_by_piece(raw, reads, monkeypatch):
+    monkeypatch.setattr(backing, "_MOST_AT_ONCE", 1000)
+    data = raw.read_bytes()
+    assert bytes(File(raw)[100:3500]) == data[100:3500]
+    assert reads == [(100, 1000), (1100, 1000), (2100, 1000), (3100, 400)]
