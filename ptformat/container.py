@@ -45,8 +45,11 @@ class Trailer:
 class Bytes(Protocol):
     """The bytes of a whole file, in memory or to be read: what a memoryview has of them."""
 
-    def __len__(self) -> int: ...
-    def __getitem__(self, part: slice, /) -> memoryview: ...
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __getitem__(self, part: slice, /) -> memoryview:
+        """Those of a slice without steps."""
 
 
 def parse_frame(data: Bytes) -> Trailer:

@@ -21,7 +21,8 @@ _WINDOWS = os.name == "nt"  # there a directory cannot be opened, and so not put
 
 
 class _Closed(Protocol):
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let go of what is open."""
 
 
 Opened = TypeVar("Opened", bound=_Closed)

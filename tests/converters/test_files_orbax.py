@@ -1,8 +1,10 @@
 """Checkpoint directories of orbax: against orbax, both ways, and broken in every way."""
 
+import errno
 import json
 import math
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -387,6 +389,20 @@ def test_nothing_is_left_of_a_write_that_fails(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_the_system_refuses_is_an_error_of_the_system(tmp_path: Path) -> None:
+    """The writer is tensorstore, whose errors are no OSError; the file is longer than this process may write."""
+    held = MemorySource([(TensorInfo("a", "float64", (9000,)), np.random.default_rng(0).random(9000))])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(OSError, match=os.strerror(errno.EFBIG)) as caught:
+            write(whole(held), tmp_path / "x.orbax", Saving(durable=False))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(tmp_path / "x.orbax"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def _metadata(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
     def fault(path: Path) -> None:
         said = json.loads((path / "_METADATA").read_text())
@@ -523,6 +539,15 @@ def test_a_chunk_that_no_memory_holds(tmp_path: Path) -> None:
         with pytest.raises(ptformat.FormatError, match=f"a chunk of {24 * rows} bytes, too large for memory") as caught:
             read(path)
         assert caught.value.code == "LIMIT"
+
+
+def test_a_chunk_that_no_process_can_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system would be asked for it, it refuses."""
+    path = save(tmp_path / "x", {"a": np.arange(6.0).reshape(2, 3)}, use_ocdbt=False)
+    _zarr(path, chunks=[2**44, 3])
+    monkeypatch.setattr(orbax, "_ADDRESSABLE", 2**60)
+    with pytest.raises(ptformat.FormatError, match=f"a chunk of {24 * 2**44} bytes, too large for memory"):
+        read(path)
 
 
 def test_a_wrapper_that_is_none(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Shards behind an index.json: read whole, and refused for every fault; split as asked."""
 
+import io
 import json
 import os
 from collections.abc import Callable
@@ -391,6 +392,28 @@ def test_a_folder_that_is_always_replaced(tmp_path: Path, monkeypatch: pytest.Mo
 
     with pytest.raises(FormatError, match="a shard is missing"):
         folder.settled(tmp_path / "model", failing)
+
+    def failing_once() -> Any:
+        """What is missing was missing of the directory that is no longer there."""
+        if not (tmp_path / "once").exists():
+            (tmp_path / "once").touch()
+            opening()
+            failing()
+        return Opened()
+
+    closed.clear()
+    assert isinstance(folder.settled(tmp_path / "model", failing_once), Opened)
+    assert closed == []
+
+
+def test_where_a_directory_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor can it be replaced there while files in it are open."""
+    monkeypatch.setattr(folder, "_WINDOWS", True)
+    opened = []
+    monkeypatch.setattr(os, "open", lambda *arguments: opened.append(arguments))
+    made = io.BytesIO()
+    assert folder.settled(tmp_path, lambda: made) is made
+    assert (opened, made.closed) == ([], False)
 
 
 def test_an_index_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
