@@ -14,6 +14,7 @@
 PYTHON ?= python3
 MODEL ?=
 ARGS ?=
+JOBS ?= 2
 SECONDS ?= 3600
 SECONDS_EACH ?= 60
 
@@ -58,8 +59,10 @@ types: $(DEV) $(TYPED)
 	cd build/empty && MYPYPATH=../typed ../../.venv/bin/python -m mypy \
 	  --config-file ../../pyproject.toml --cache-dir ../mypy --strict -p ptformat
 
+# With all branches of what reads untrusted bytes covered: tests/coverage.ini.
 unit: $(DEV)
-	.venv/bin/python -m pytest
+	mkdir -p build
+	.venv/bin/python -m pytest -n $(JOBS) --dist worksteal --cov --cov-config tests/coverage.ini
 
 # From an empty folder and with no configuration of the checkout's, which would put its folders before
 # the installed wheel; `pytest` and not `python -m pytest`, which would add the current folder.
