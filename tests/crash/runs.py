@@ -196,10 +196,10 @@ def tried(stage: Stage, chosen: Iterable[Fault], paths: Sequence[str]) -> Iterat
         ended = stage.run(fault, paths)
         seen = stage.events()
         verdict = judged(stage.save, stage.folder, stage.facts, ended, seen)
-        yield fault, ended, verdict, _struck(fault, ended, seen)
+        yield fault, ended, verdict, struck(fault, ended, seen)
 
 
-def _struck(fault: Fault, ended: Ended, events: Sequence[Event]) -> bool:
+def struck(fault: Fault, ended: Ended, events: Sequence[Event]) -> bool:
     """Whether the fault came to be, on a call on the save's own files."""
     if fault.how == "KILL":
         return ended.code == -9
