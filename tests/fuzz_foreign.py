@@ -5,9 +5,9 @@
     .venv/bin/python tests/fuzz_foreign.py --kind npz --seed 1 --first 4711 --count 1
 
 Each attack is a sound read, or one error of one line, within 64 MiB and 5 s of the processor. What is not is told with
-the command that repeats it, and kept in the folder `--keep`; what ends the process, or takes no end, is told. Attack n
-of a seed is the same whenever it is run, but for what the libraries that make the files put into them. The exit code is
-0 where nothing was found.
+the command that repeats it, and kept in the folder `--keep`; what ends the process, or takes no end, is told likewise,
+and the next attack is made in another process. Attack n of a seed is the same whenever it is run, but for what the
+libraries that make the files put into them. The exit code is 0 where nothing was found.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from hostile.seeds import KINDS as FILES
 from hostile.seeds import seed
 
 KINDS = (*FILES, *texts.SEEDS)
+SCRIPT = "tests/fuzz_foreign.py"
 HANGING = 120  # seconds, after which all threads are shown and the process ends
 
 
@@ -45,71 +46,77 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first attack")
     parser.add_argument("--keep", type=Path, default=Path("found"))
-    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)  # in the process that may end
+    parser.add_argument("--alone", nargs=2, type=float, help=argparse.SUPPRESS)  # in the process that may end
     given = parser.parse_args()
-    if given.alone:
-        logging.disable(logging.CRITICAL)  # of the library that makes files
-        warnings.simplefilter("error")
-        for kind in given.kind:
-            attempts(kind, given)
-            given.first = 0
-        return 0
-    return 1 if watched(list(given.kind or KINDS), given) else 0
+    if not given.alone:
+        return 1 if watched(list(given.kind or KINDS), given) else 0
+    logging.disable(logging.CRITICAL)  # of the library that makes files
+    warnings.simplefilter("error")
+    first, spent = given.alone
+    for kind in given.kind:
+        attempts(kind, given, int(first), spent)
+        first, spent = given.first, 0.0
+    return 0
 
 
 def watched(kinds: list[str], given: argparse.Namespace) -> int:
     """The number of faults, in a process that is started again behind an attack that ended it."""
-    faults, first = 0, given.first
+    faults, first, spent = 0, given.first, 0.0
+    found = collections.Counter[str]()
     while kinds:
-        told = False
+        start, begun = time.monotonic(), None
         said = [argument for kind in kinds for argument in ("--kind", kind)]
         said += ["--seed", given.seed, "--keep", given.keep, "--seconds", given.seconds]
-        said += ["--first", first, "--count", given.count, "--alone"]
+        said += ["--first", given.first, "--count", given.count, "--alone", first, spent]
         with subprocess.Popen(
             [sys.executable, __file__, *map(str, said)], stdout=subprocess.PIPE, text=True
         ) as process:
             for line in process.stdout or ():
-                kind, number, verdict = json.loads(line)
-                told = True
-                if number is None:
-                    print(f"{kind}: {verdict}", flush=True)
-                    kinds.remove(kind)
-                    first = 0
-                    continue
-                first = number + 1
-                if verdict:
-                    faults += 1
-                    print(f"  {verdict}\n    {again(kind, given.seed, number)}", flush=True)
+                match json.loads(line):
+                    case ["begin", number]:
+                        begun = number
+                    case ["end", code, fault]:
+                        found[code] += 1
+                        if fault:
+                            faults += 1
+                            print(f"  {fault}\n    {again(kinds[0], given.seed, begun)}", flush=True)
+                    case ["all"]:
+                        seconds = spent + time.monotonic() - start
+                        told = json.dumps(dict(found.most_common()))
+                        print(f"{kinds.pop(0)}: {found.total()} attacks in {seconds:.0f} s: {told}", flush=True)
+                        first, begun, spent, start = given.first, None, 0.0, time.monotonic()
+                        found.clear()
         if process.returncode == 0:
             break
         faults += 1
-        if process.returncode > 0 and not told:  # it never began
+        if begun is None:
+            print(f"  the process ended with {process.returncode} before the first attack on {kinds[0]}", flush=True)
             break
-        print(f"  the process ended with {process.returncode}\n    {again(kinds[0], given.seed, first)}", flush=True)
-        first += 1
+        print(f"  the process ended with {process.returncode}\n    {again(kinds[0], given.seed, begun)}", flush=True)
+        found["ended"] += 1
+        first, spent = begun + 1, spent + time.monotonic() - start
     return faults
 
 
 def again(kind: str, start: int, number: int) -> str:
-    return f"--kind {kind} --seed {start} --first {number} --count 1"
+    return f"{SCRIPT} --kind {kind} --seed {start} --first {number} --count 1"
 
 
-def attempts(kind: str, given: argparse.Namespace) -> None:
-    """One attack after the other on one kind: each a line of JSON, with what was wrong, and at last what all were."""
+def attempts(kind: str, given: argparse.Namespace, first: int, spent: float) -> None:
+    """One attack after the other on one kind: a line of JSON as each begins, and one of what came of it."""
     sound = texts.SEEDS[kind]() if kind in texts.SEEDS else seed(kind)
-    started, found = time.monotonic(), collections.Counter[str]()
+    end = time.monotonic() + given.seconds - spent
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(given.first, given.first + given.count):
-            if (seconds := time.monotonic() - started) > given.seconds:
+        for number in range(first, given.first + given.count):
+            if time.monotonic() > end:
                 break
+            print(json.dumps(["begin", number]), flush=True)
             attack = attacked(Random(f"{kind} {given.seed} {number}"), kind, sound)
             place = given.keep / f"{kind}-{given.seed}-{number}"
             code, fault = verdict(attack.write(Path(folder, "x")), Path(folder, "x"), place)
-            found[code] += 1
-            print(json.dumps([kind, number, fault]), flush=True)
+            print(json.dumps(["end", code, fault]), flush=True)
             shutil.rmtree(Path(folder, "x"))
-    told = json.dumps(dict(found.most_common()))
-    print(json.dumps([kind, None, f"{found.total()} attacks in {seconds:.0f} s: {told}"]), flush=True)
+    print(json.dumps(["all"]), flush=True)
 
 
 def verdict(path: Path, folder: Path, place: Path) -> tuple[str, str]:

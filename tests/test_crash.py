@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 from crash import bad, faults, kills, tracing
+from crash.child import Ended
 from crash.judging import unsynced
 from crash.run import COLUMNS
+from crash.runs import struck
 from crash.saves import SAVES
 
 HERE = Path(__file__).parent / "crash"
@@ -66,6 +68,63 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
     assert f"({said})" in done.stderr
     assert "SYS_PTRACE" in done.stderr
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    """Code in a process of its own, which may fork."""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=HERE.parent)
+
+
+def test_a_disk_that_cannot_be_mounted_is_said() -> None:
+    code = """
+import os, sys
+from crash import full, run
+
+def refused(name, *args):
+    raise OSError(1, os.strerror(1), name)
+
+full._called = refused
+sys.exit(run.main(["--only", "full: npz"]))
+"""
+    done = python(code)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(
+        "crash: a file system cannot be mounted ([Errno 1] Operation not permitted: 'unshare'"
+    )
+    assert "SYS_ADMIN" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_fails_in_a_row_is_one_of_its_faults() -> None:
+    code = """
+import sys
+from crash import kills, run
+
+def failing(*args):
+    raise KeyError("lost")
+
+kills.kill = failing
+sys.exit(run.main(["--only", "kill: old, raw"]))
+"""
+    done = python(code)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert table(done.stdout.partition("kill: old, raw: not judged")[0])["kill: old, raw"]["wrong"] == 1
+    assert "KeyError: 'lost'" in done.stdout
+
+
+def test_a_child_says_and_computes_as_much_as_it_likes() -> None:
+    code = """
+import sys
+from crash.child import Child, computed
+
+child = Child(lambda: print("x" * 10**6, file=sys.stderr))
+child.go()
+ended = child.ended(20)
+print(ended.code, len(ended.said), ended.hung, len(computed(lambda: "y" * 10**6, 20)))
+"""
+    done = python(code)
+    assert (done.stdout, done.stderr) == ("0 1000001 False 1000000\n", "")
 
 
 def test_every_row_has_a_name_of_its_own() -> None:
@@ -136,6 +195,27 @@ def test_every_call_fails_in_every_way(events: list[tracing.Event]) -> None:
     assert told["fsync #2 KILL"] == ["fsync:signal=KILL:when=2"]
     assert told["write #1 short"] == ["write:signal=STOP:when=1"]
     assert told["write #1 short for good"] == []
+
+
+PLACED = """\
+11    openat(AT_FDCWD</w>, "/d/x", O_RDWR|O_CREAT|O_CLOEXEC, 0666) = 5</d/x>
+11    pwrite64(5</d/x>, ""..., 600, 0) = {}
+11    copy_file_range(6</d/from>, NULL, 5</d/x>, NULL, 800, 0) = 400
+11    close(5</d/x>) = 0
+11    openat(AT_FDCWD</w>, "/d/x", O_WRONLY|O_CREAT|O_CLOEXEC, 0666) = 5</d/x>
+11    writev(5</d/x>, [...], 2) = 50
+"""
+
+
+def test_a_short_write_strikes_where_it_ends_at_the_limit(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(PLACED.format(600))
+    whole = tracing.read(tmp_path / "log")
+    assert list(faults.starts(whole)) == [None, 0, 600, None, None, 0]
+    short = [fault for fault in faults.every(whole) if fault.how == "short"]
+    assert [fault.limit for fault in short[::2]] == [300, 800, 25]
+    assert not any(struck(fault, Ended(0, ""), whole) for fault in short)
+    (tmp_path / "log").write_text(PLACED.format(300))
+    assert struck(short[0], Ended(0, ""), tracing.read(tmp_path / "log"))
 
 
 def test_what_is_not_synced_is_told(events: list[tracing.Event]) -> None:

@@ -1,7 +1,9 @@
 """A short run of tests/fuzz/run.py, and whether its target and its mutator do what they are there for."""
 
 import collections
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +15,12 @@ from fuzz import seeds, target
 from fuzz.anatomy import apart, together
 from fuzz.mutator import Mutator
 
+import ptformat
 from ptformat.errors import FormatError
 from ptformat.reader import Reader
 
-RUN = Path(__file__).parent / "fuzz" / "run.py"
+TESTS = Path(__file__).parent
+RUN = TESTS / "fuzz" / "run.py"
 # Codes that the bytes of the index and of the data earn once all checksums are right.
 BEHIND_CHECKSUMS = {"ALIAS", "CHUNK", "CODEC", "DUPLICATE", "MALFORMED", "NONCANONICAL", "PATH", "SCHEMA", "TREE"}
 
@@ -32,6 +36,36 @@ def test_nothing_is_found(tmp_path: Path) -> None:
         int, re.search(r"(\d+) of (\d+) lines, (\d+) of (\d+) branches", done.stdout).groups()
     )
     assert lines / of_lines > 0.8 and branches / of_branches > 0.75  # the rest writes, or reads what is large
+
+
+def test_what_is_found_is_told_each_time(tmp_path: Path) -> None:
+    """The command twice over one corpus, with a reader that has no length: the second time finds the same files."""
+    shutil.copytree(Path(ptformat.__file__).parent, tmp_path / "ptformat", ignore=shutil.ignore_patterns("__pycache__"))
+    reader = tmp_path / "ptformat" / "reader.py"
+    text = reader.read_text("utf-8")
+    reader.write_text(re.sub(r"(def __len__\(self\) -> int:\n)", r"\1        return 7\n", text), "utf-8")
+    code = f"""
+import runpy, sys
+from fuzz import cover, seeds
+
+seeds.conformance = lambda most: []
+cover.measured = lambda corpus: "not measured"
+sys.argv = ["x", "--runs", "200", "--seed", "1", "--corpus", {str(tmp_path)!r}]
+runpy.run_path({str(RUN)!r}, run_name="__main__")
+"""
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=500,
+            cwd=TESTS,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        )
+        assert (done.returncode, done.stderr) == (1, "")
+        told = done.stdout.partition("found: ")[2].splitlines()
+        assert len(told) == 1 + int(told[0]) > 1
+        assert all(Path(line.strip()).is_file() for line in told[1:])
 
 
 def test_mutations_get_past_the_checksums() -> None:
@@ -102,6 +136,23 @@ def test_what_takes_too_long_or_too_much_is_found(monkeypatch: pytest.MonkeyPatc
     bounds = target.Bounds()
     with pytest.raises(target.Fault, match="bytes of memory for 3 bytes"):
         bounds.call(lambda data: str(len(bytearray(b"x") * (80 * 2**20))), b"abc")
-    monkeypatch.setattr(target, "SECONDS", -1.0)
-    with pytest.raises(target.Fault, match="seconds for 3 bytes"):
+    with monkeypatch.context() as patched, pytest.raises(target.Fault, match="seconds for 3 bytes"):
+        patched.setattr(target, "SECONDS", -1.0)
         bounds.call(lambda data: "SOUND", b"abc")
+
+
+def test_what_a_process_takes_is_found_whatever_the_one_that_started_it_took() -> None:
+    code = f"""
+import sys
+sys.path.insert(0, {str(TESTS)!r})
+from fuzz import target
+target.Bounds().call(lambda data: str(len(bytearray(b"x") * (200 * 2**20))), b"abc")
+"""
+    starts = """
+import subprocess, sys
+held = bytearray(b"x") * (600 * 2**20)
+sys.exit(subprocess.run([sys.executable, "-c", sys.argv[1]]).returncode)
+"""
+    done = subprocess.run([sys.executable, "-c", starts, code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert re.search(r"Fault: \d+ bytes of memory for 3 bytes", done.stderr)

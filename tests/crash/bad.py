@@ -6,9 +6,10 @@ python tests/crash/bad.py prints those whose fault was not found; the exit code 
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -17,11 +18,17 @@ if __package__ in (None, ""):  # run as a file
 
 from crash import acts, child, faults
 from crash.runs import staged, tried
-from crash.saves import Save
-from ptformat import save
+from crash.saves import Save, content
+from ptformat import FormatError, load_file
+from ptformat import save as bytes_of
+from ptformat.converters.files import folder as directories
 
-NEW = save(acts.tree(1))
+NEW = bytes_of(acts.tree(1))
 OLD = acts.old("x.ptf")
+
+
+def replacing(name: str, act: acts.Act) -> Save:
+    return Save(name, act, old=OLD)
 
 
 @contextlib.contextmanager
@@ -58,11 +65,50 @@ def put(folder: Path, *, sync: bool = True, sync_folder: bool = True, retry: boo
                     temporary.unlink()
             raise
         if sync_folder:
-            fd = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            sync_one(path.parent)
+
+
+def sync_one(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def put_by(write: Callable[[int], object]) -> acts.Act:
+    """A save that writes a file in its own way, and does not sync it."""
+
+    def act(folder: Path) -> None:
+        path, temporary = folder / "to" / "x.ptf", folder / "to" / f".x.{child.SUFFIX}.tmp"
+        fd = os.open(temporary, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            write(fd)
+        finally:
+            os.close(fd)
+        os.replace(temporary, path)
+        sync_one(path.parent)
+
+    return act
+
+
+def mapped(fd: int) -> None:
+    os.ftruncate(fd, len(NEW))
+    os.fsync(fd)
+    with mmap.mmap(fd, len(NEW)) as pages:
+        pages[:] = NEW
+
+
+def writev_silent(fd: int) -> None:
+    with contextlib.suppress(OSError):
+        os.writev(fd, [NEW])
+    os.fsync(fd)
+
+
+def put_folder(folder: Path) -> None:
+    """A directory whose files are synced, but not their names in it."""
+    directories._sync = lambda made: [sync_one(path) for path in made.iterdir()]  # in the child alone
+    acts.copy("model")(folder)
 
 
 def in_place(folder: Path) -> None:
@@ -111,30 +157,51 @@ def aside(folder: Path) -> None:
         copy.unlink()
 
 
-# (what is wrong with it, the save, the beginning of what must be found)
+class Unread(Save):
+    """Its reader ends half of a file by an exception that is none of the library's."""
+
+    def identity(self, folder: Path) -> str:
+        return child.computed(lambda: readable(folder / "to" / self.target))
+
+
+def readable(path: Path) -> str:
+    try:
+        load_file(path, verify=True)
+    except FormatError as error:
+        raise ValueError("this reader's own") from error
+    return content(path)
+
+
+# (a save named by what is wrong with it, the beginning of what must be found)
 BAD = (
-    ("in place", in_place, "neither the old file nor the new one"),
-    ("not synced", lambda folder: put(folder, sync=False), "not synced before the rename"),
-    ("folder not synced", lambda folder: put(folder, sync_folder=False), "not synced at the end"),
-    ("synced again", lambda folder: put(folder, retry=True), "fsync again after a failed one"),
-    ("not cleaned", lambda folder: put(folder, clean=False), "left behind"),
-    ("removed before", removed_before, "nothing stands under a name that had a file"),
-    ("silent", silent, "it says nothing of its failure"),
-    ("other name", other_name, "no line that names the caller's path"),
-    ("other error", other_error, "exit code 70"),
-    ("source changed", source_changed, "the source was changed"),
-    ("aside", aside, "left under a name that is not temporary"),
+    (replacing("in place", in_place), "neither the old file nor the new one"),
+    (replacing("not synced", lambda folder: put(folder, sync=False)), "not synced before the rename"),
+    (replacing("folder not synced", lambda folder: put(folder, sync_folder=False)), "not synced at the end"),
+    (replacing("synced again", lambda folder: put(folder, retry=True)), "fsync again after a failed one"),
+    (replacing("not cleaned", lambda folder: put(folder, clean=False)), "left behind"),
+    (replacing("removed before", removed_before), "nothing stands under a name that had a file"),
+    (replacing("silent", silent), "it says nothing of its failure"),
+    (replacing("other name", other_name), "no line that names the caller's path"),
+    (replacing("other error", other_error), "exit code 70"),
+    (replacing("source changed", source_changed), "the source was changed"),
+    (replacing("aside", aside), "left under a name that is not temporary"),
+    (replacing("writev", put_by(lambda fd: os.writev(fd, [NEW]))), "not synced before the rename: writev("),
+    (replacing("pwritev", put_by(lambda fd: os.pwritev(fd, [NEW], 0))), "not synced before the rename: pwritev"),
+    (replacing("mapped", put_by(mapped)), "not synced before the rename: mmap("),
+    (replacing("writev, silent", put_by(writev_silent)), "neither the old file nor the new one"),
+    (Save("names not synced", put_folder, "model", source=acts.source), "not synced before the rename: rename("),
+    (Unread("in place, unread", in_place, old=OLD), "neither the old file nor the new one"),
 )
 
 
 def main() -> int:
     missed = []
-    for name, act, expected in BAD:
-        with staged(Save(name, act, old=OLD), Path("/var/tmp"), Path("/dev/shm")) as stage:
+    for save, expected in BAD:
+        with staged(save, Path("/var/tmp"), Path("/dev/shm")) as stage:
             events, paths = stage.recorded()
             struck = (line for run in tried(stage, faults.every(events), paths) for line in run[2].wrong)
             if not any(line.startswith(expected) for line in chain(stage.unsynced(events), struck)):
-                missed.append(name)
+                missed.append(save.name)
     print(*missed, sep="\n", end="")
     print(f"{len(BAD) - len(missed)} of {len(BAD)} found", file=sys.stderr)
     return 1 if missed else 0

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
 import secrets
 import select
 import signal
+import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +22,7 @@ from ptformat import FormatError
 SUFFIX = "crash"  # of every temporary name in the child, so that its path is known before
 NOBODY = 65534
 SLOW = 60.0  # seconds after which a save hangs
+_PIECE = 2**16
 _PR_SET_PTRACER, _ANY = 0x59616D61, ctypes.c_ulong(-1)  # linux/prctl.h
 
 
@@ -29,7 +33,7 @@ class Ended:
     Attributes:
         code: Its exit code, or minus the number of the signal that ended it.
         said: What it wrote to stderr.
-        hung: Whether it was still there after `SLOW` seconds, and was killed.
+        hung: Whether it was still there after all the time it had, and was killed.
     """
 
     code: int
@@ -57,25 +61,26 @@ class Child:
 
     def __post_init__(self) -> None:
         wait, self._go = os.pipe()
-        self._said, said = os.pipe()
+        self._said, said = socket.socketpair()
         waits, ready = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
         self.pid = os.fork()
         if not self.pid:
             os.close(self._go)
-            os.close(self._said)
+            self._said.close()
             self._live(wait, said, ready)
-        for end in (wait, said, ready):
+        said.close()
+        for end in (wait, ready):
             os.close(end)
         os.read(waits, 1)  # until it waits, or has ended
         os.close(waits)
 
-    def _live(self, wait: int, said: int, ready: int) -> NoReturn:
+    def _live(self, wait: int, said: socket.socket, ready: int) -> NoReturn:
         code = 70
         try:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            os.dup2(said, 2)
+            os.dup2(said.fileno(), 2)
             if self.ready:
                 self.ready()
             secrets.token_hex = lambda nbytes=None: SUFFIX
@@ -88,7 +93,7 @@ class Child:
                 os.setuid(NOBODY)
             os.close(ready)
             select.select([wait], [], [])
-            code = _told(self.act)
+            code = _told(self.act, said)
             sys.stderr.flush()
         except BaseException:
             traceback.print_exc()
@@ -100,30 +105,44 @@ class Child:
         """Let it begin."""
         os.close(self._go)
 
-    def ended(self) -> Ended:
-        """Wait for its end."""
-        handle = os.pidfd_open(self.pid)
-        hung = not select.select([handle], [], [], SLOW)[0]
+    def ended(self, seconds: float = SLOW) -> Ended:
+        """Wait for its end, for so long, and take in what it says meanwhile."""
+        said = bytearray()
+        handle, end = os.pidfd_open(self.pid), time.monotonic() + seconds
+        watched: list[int | socket.socket] = [handle, self._said]
+        while ready := select.select(watched, [], [], max(0.0, end - time.monotonic()))[0]:
+            if handle in ready:
+                break
+            said += (piece := self._said.recv(_PIECE))
+            if not piece:
+                watched.remove(self._said)
         os.close(handle)
-        if hung:
+        if not ready:
             os.kill(self.pid, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        with os.fdopen(self._said, "rb") as said:
-            return Ended(code, said.read().decode(errors="replace"), hung)
+        with self._said as rest, contextlib.suppress(BlockingIOError):
+            rest.setblocking(False)
+            while piece := rest.recv(_PIECE):
+                said += piece
+        return Ended(code, said.decode(errors="replace"), not ready)
 
 
-def computed(work: Callable[[], str]) -> str:
-    """What a function gives in a child, whose imports are its own."""
-    read, write = os.pipe()
-    child = Child(lambda: os.write(write, work().encode()) and None)
-    child.go()
-    os.close(write)
-    ended = child.ended()
-    with os.fdopen(read, "rb") as result:
+def computed(work: Callable[[], str], seconds: float = SLOW) -> str:
+    """What a function gives in a child, whose imports are its own.
+
+    Raises:
+        FormatError: For an error of the library's or of the system's in the child.
+        RuntimeError: When it ends in any other way.
+    """
+    with open(os.memfd_create("result"), "w+b", buffering=0) as result:
+        child = Child(lambda: result.write(work().encode()) and None)
+        child.go()
+        ended = child.ended(seconds)
         if ended.code == 1:
             raise FormatError("DATA", ended.said)
         if ended.code:
             raise RuntimeError(ended.said)
+        result.seek(0)
         return result.read().decode()
 
 
@@ -136,22 +155,22 @@ def finished(act: Callable[..., None], *args: object) -> None:
         raise RuntimeError(ended.said)
 
 
-def _told(act: Callable[[], None]) -> int:
+def _told(act: Callable[[], None], said: socket.socket) -> int:
     """Exit code of an act: 0 or 1, or the one it exits with itself."""
     try:
         act()
     except OSError as error:
-        _say(f"{error.filename}: {error.strerror}")
+        _say(said, f"{error.filename}: {error.strerror}")
         if error.filename is None:
             traceback.print_exc()
         return 1
     except FormatError as error:
-        _say(f"{error.code}: {error.message}")
+        _say(said, f"{error.code}: {error.message}")
         return 1
     except SystemExit as done:
         return int(done.code or 0)
     return 0
 
 
-def _say(what: str) -> None:
-    os.writev(2, [f"ptformat: {what}\n".encode()])  # a call that no save makes, and that never fails
+def _say(said: socket.socket, what: str) -> None:
+    said.sendall(f"ptformat: {what}\n".encode())  # a call that no save makes, and that is not traced

@@ -17,11 +17,10 @@ NAMING = {
     *("openat", "newfstatat", "statx", "access", "faccessat2", "readlink", "mkdir", "rename", "renameat", "renameat2"),
     *("unlink", "unlinkat", "rmdir", "chmod", "fchmodat", "symlink", "link", "linkat", "utimensat", "stat", "lstat"),
 }
-WRITES = ("write", "pwrite64", "sendfile", "copy_file_range")
+WRITES = ("write", "writev", "pwrite64", "pwritev", "pwritev2", "sendfile", "copy_file_range")
 REMOVES = ("unlink", "unlinkat", "rmdir")
 SYNCS = ("fsync", "fdatasync")
 MOST = 30
-TELLING = "writev"  # by which a child says what failed
 # Interrupted for good, a call is tried again for good (PEP 475): three times in a row are enough.
 INTERRUPTED = 3
 
@@ -60,27 +59,36 @@ class Fault:
 def every(events: Sequence[Event]) -> Iterator[Fault]:
     """All faults of the calls of a recorded save, call by call."""
     seen = set()
-    positions: Counter[str] = Counter()
-    for event in events:
-        short = _short(event, positions)
-        if (event.call, event.nth) in seen or event.call == TELLING:
+    for event, start in zip(events, starts(events), strict=True):
+        if (event.call, event.nth) in seen:
             continue  # of another thread: strace strikes the nth call of each
         seen.add((event.call, event.nth))
         for how in (*ERRORS, *(NAMED if event.call in NAMING else ())):
             yield Fault(event.call, event.nth, how)
             yield Fault(event.call, event.nth, how, lasting=True)
         yield Fault(event.call, event.nth, "KILL")
-        yield from short
+        if start is not None and event.result and event.result > 1:  # a write that can end in its middle
+            limit = start + event.result // 2
+            yield from (Fault(event.call, event.nth, "short", lasting, limit) for lasting in (False, True))
 
 
-def _short(event: Event, positions: Counter[str]) -> list[Fault]:
-    """A write that ends in its middle. Positions are counted: all writers write front to back."""
-    if event.call not in WRITES or not event.result or event.result < 2:
-        return []
-    start = positions[event.paths[0]]
-    positions[event.paths[0]] += event.result
-    limit = start + event.result // 2
-    return [Fault(event.call, event.nth, "short", lasting, limit) for lasting in (False, True)]
+def starts(events: Sequence[Event]) -> Iterator[int | None]:
+    """Of each call that is a write, the place in its file where it begins: all writers write front to back."""
+    positions: Counter[str] = Counter()
+    for event in events:
+        if event.call == "openat" and "O_CREAT" in event.text:
+            positions[event.paths[-1]] = 0
+        if event.call not in WRITES or event.result is None or event.result < 0:
+            yield None
+            continue
+        path = written(event)
+        yield positions[path]
+        positions[path] += event.result
+
+
+def written(event: Event) -> str:
+    """The file that a write goes to."""
+    return event.paths[-1 if event.call == "copy_file_range" else 0]
 
 
 def sample(faults: Sequence[Fault], turn: int) -> list[Fault]:

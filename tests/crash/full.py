@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .child import Child, computed
+from .child import SLOW, Child, computed
 from .judging import judged
 from .runs import Broken, Stage, Tally, staged
 from .saves import SAVES, Save
@@ -29,9 +29,28 @@ _REC, _PRIVATE = 0x4000, 0x40000  # linux/mount.h
 _SLACK = 8 * mmap.PAGESIZE  # directories, and what a file is longer for a while
 
 
+class CannotMount(Exception):
+    """No file system can be mounted."""
+
+
+def check() -> None:
+    """Raise `CannotMount`, with what to do, where no file system can be mounted."""
+    if problem := computed(_problem):
+        what = "a container needs the capability SYS_ADMIN, or namespaces of users"
+        raise CannotMount(f"a file system cannot be mounted ({problem}): {what}")
+
+
+def _problem() -> str:
+    try:
+        _alone()
+    except OSError as error:
+        return str(error)
+    return ""
+
+
 def fill(save: Save, disk: Path, memory: Path) -> Tally:
     """Save to file systems of every size, in a child that may mount them."""
-    told = json.loads(computed(lambda: _filled(save, disk, memory)))
+    told = json.loads(computed(lambda: _filled(save, disk, memory), SLOW * (STEPS + 5)))  # each save has `SLOW`
     return Tally(told["save"], Counter(told["counts"]), [tuple(line) for line in told["wrong"]], told["seconds"])
 
 
@@ -101,5 +120,4 @@ def _called(name: str, *args: object) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if getattr(libc, name)(*args):
         number = ctypes.get_errno()
-        what = f"{os.strerror(number)} ({name}): a container needs the capability SYS_ADMIN, or namespaces of users"
-        raise OSError(number, what)
+        raise OSError(number, os.strerror(number), name)

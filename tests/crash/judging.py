@@ -11,7 +11,7 @@ from pathlib import Path
 from ptformat import FormatError
 
 from .child import SUFFIX, Ended
-from .faults import REMOVES, SYNCS, WRITES
+from .faults import REMOVES, SYNCS, WRITES, written
 from .saves import Save, content
 from .tracing import Event
 
@@ -87,7 +87,7 @@ def judged(save: Save, folder: Path, facts: Facts, ended: Ended, events: Sequenc
 def _state(save: Save, folder: Path, facts: Facts) -> str:
     try:
         found = save.identity(folder)
-    except (FormatError, OSError):
+    except (FormatError, OSError, RuntimeError):  # the last of a reader that ends in any other way
         return "broken"
     if found is None:
         return "nothing"
@@ -149,6 +149,11 @@ def _moved(path: str, before: str, after: str) -> str:
     return after + path[len(before) :] if path == before or path.startswith(f"{before}/") else path
 
 
+def _mapped_to_write(event: Event) -> bool:
+    """Whether what is written into memory from here on gets into the file."""
+    return event.call == "mmap" and "PROT_WRITE" in event.text and "MAP_SHARED" in event.text
+
+
 def unsynced(events: Sequence[Event], target: str) -> list[str]:
     """What of a recorded save might not be on the disk when the name is, or after the save.
 
@@ -160,7 +165,9 @@ def unsynced(events: Sequence[Event], target: str) -> list[str]:
     renamed = False
     for event in events:
         path = event.paths[-1] if event.paths else ""
-        if event.call in WRITES or event.call in ("ftruncate", "fallocate"):
+        if event.call in WRITES:
+            dirty[written(event)] = event.text
+        elif event.call in ("ftruncate", "fallocate") or _mapped_to_write(event):
             dirty[event.paths[0]] = event.text
         elif event.call in ("openat", "mkdir", "symlink") and (event.call != "openat" or "O_CREAT" in event.text):
             dirty[os.path.dirname(path)] = event.text

@@ -38,6 +38,7 @@ import multiprocessing
 import os
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -64,7 +65,9 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0
     try:
         tracing.check()
-    except tracing.CannotTrace as error:
+        if any(name.startswith("full: ") for name in found):
+            full.check()
+    except (tracing.CannotTrace, full.CannotMount) as error:
         print(f"crash: {error}", file=sys.stderr)
         return 2
     start = time.monotonic()
@@ -89,6 +92,8 @@ def _done(name: str, options: argparse.Namespace) -> Tally:
         return _work(options)[name]()
     except runs.Broken as error:
         return Tally(name, wrong=[("undisturbed", str(error))])
+    except Exception:
+        return Tally(name, wrong=[("not judged", traceback.format_exc())])
 
 
 def _work(options: argparse.Namespace) -> dict[str, Work]:

@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +33,6 @@ class Tally:
     Attributes:
         counts: How many runs ended how, by the columns of the table.
         wrong: What must not be: (fault, what).
-        left: Names that were left behind, by how many runs.
         seconds: How long it took.
     """
 
@@ -159,8 +159,7 @@ class Stage:
 @contextmanager
 def staged(save: Save, disk: Path, memory: Path) -> Iterator[Stage]:
     """A stage on a disk or in memory, removed in the end."""
-    base = (memory if save.memory else disk) / f"ptformat-crash-{os.getpid()}"
-    base.mkdir()
+    base = Path(tempfile.mkdtemp(prefix="ptformat-crash-", dir=memory if save.memory else disk))
     base.chmod(0o755)
     try:
         yield Stage(save, base)
@@ -197,13 +196,14 @@ def tried(stage: Stage, chosen: Iterable[Fault], paths: Sequence[str]) -> Iterat
         ended = stage.run(fault, paths)
         seen = stage.events()
         verdict = judged(stage.save, stage.folder, stage.facts, ended, seen)
-        yield fault, ended, verdict, _struck(fault, ended, seen)
+        yield fault, ended, verdict, struck(fault, ended, seen)
 
 
-def _struck(fault: Fault, ended: Ended, events: Sequence[Event]) -> bool:
+def struck(fault: Fault, ended: Ended, events: Sequence[Event]) -> bool:
     """Whether the fault came to be, on a call on the save's own files."""
     if fault.how == "KILL":
         return ended.code == -9
     if fault.how == "short":
-        return any(event.call == fault.call and f", {event.result})" not in event.text for event in events)
+        placed = zip(events, faults.starts(events), strict=True)
+        return any(start is not None and start + (event.result or 0) == fault.limit for event, start in placed)
     return any(event.injected for event in events)

@@ -39,15 +39,13 @@ def main() -> int:
         (corpus / hashlib.sha1(data).hexdigest()).write_bytes(data)
     for old in found.glob("worker-*.json"):
         old.unlink()
-    before = set(found.iterdir())
     start = time.monotonic()
     ended = fuzz(options, corpus, found)
     counted = counts(found)
     report(counted, time.monotonic() - start, len(list(corpus.iterdir())))
     print(f"coverage of the corpus: {cover.measured(corpus)}")
-    news = sorted(path.name for path in set(found.iterdir()) - before if not path.name.startswith("worker-"))
-    print(f"found: {len(news)}", *(f"  {found / name}" for name in news), sep="\n")
-    return int(bool(news or ended) or not counted["executions"])
+    print(f"found: {len(counted['found'])}", *(f"  {found / name}.ptf" for name in sorted(counted["found"])), sep="\n")
+    return int(bool(counted["found"] or ended) or not counted["executions"])
 
 
 def arguments() -> argparse.Namespace:
@@ -116,11 +114,12 @@ def worker(corpus: Path, found: Path, number: int, runs: int, seconds: float, se
 
 def counts(found: Path) -> dict[str, Any]:
     """What all workers have counted."""
-    total: dict[str, Any] = {"executions": 0, "verdicts": Counter(), "slowest": 0.0, "largest": 0}
+    total: dict[str, Any] = {"executions": 0, "verdicts": Counter(), "found": set(), "slowest": 0.0, "largest": 0}
     for path in found.glob("worker-*.json"):
         facts = json.loads(path.read_text("utf-8"))
         total["executions"] += facts["executions"]
         total["verdicts"].update(facts["verdicts"])
+        total["found"].update(facts["found"].values())
         for name in ("slowest", "largest"):
             total[name] = max(total[name], facts[name])
     return total

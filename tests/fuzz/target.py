@@ -246,7 +246,7 @@ class Bounds:
     """Holds each call against `SECONDS` of this process, and the memory and the items that its file declares.
 
     The system's high-water mark is set back before each call, so that it is that of the call. Where the system cannot
-    do so, only a file that takes more than any before it is noticed.
+    do so, only a file that takes more than any before it, in this process or in the one that started it, is noticed.
     """
 
     def __init__(self) -> None:
@@ -254,14 +254,15 @@ class Bounds:
         self.largest = 0  # bytes
         try:
             self._reset = os.open("/proc/self/clear_refs", os.O_WRONLY)
+            self._status = os.open("/proc/self/status", os.O_RDONLY)
         except OSError:
-            self._reset = -1
+            self._reset = self._status = -1
 
     def call(self, examined: Callable[[bytes], str], data: bytes) -> str:
         """`examined` of a file's bytes."""
         before, start = self._mark(), time.process_time()
         verdict = examined(data)
-        spent, grown = time.process_time() - start, _peak() - before
+        spent, grown = time.process_time() - start, self._peak() - before
         self.slowest, self.largest = max(self.slowest, spent), max(self.largest, grown)
         if spent > SECONDS and spent > SECONDS + VALUE_SECONDS * items(data):
             raise Fault(f"{spent:.1f} seconds for {len(data)} bytes")
@@ -272,11 +273,13 @@ class Bounds:
     def _mark(self) -> int:
         if self._reset >= 0:
             os.write(self._reset, b"5")
-        return _peak()
+        return self._peak()
 
-
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    def _peak(self) -> int:
+        if self._status < 0:
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        status = os.pread(self._status, 4096, 0)
+        return int(status[status.index(b"VmHWM:") + 6 :].split(maxsplit=1)[0]) * 1024
 
 
 def declared(data: bytes) -> int:

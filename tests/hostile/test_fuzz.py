@@ -1,10 +1,13 @@
 """A short run of tests/fuzz_foreign.py, over every kind."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from hostile import texts
 from hostile.seeds import KINDS
@@ -27,36 +30,82 @@ def test_nothing_is_found(tmp_path: Path) -> None:
     assert not (tmp_path / "found").exists()
 
 
-def run_with(fault: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """The command on two attacks, with a reader that does this."""
+def run_with(fault: str, folder: Path, *said: str) -> subprocess.CompletedProcess[str]:
+    """The command on two attacks, with a reader that does this; what hangs is ended after a second."""
+    folder.mkdir(exist_ok=True)
     code = f"""
-import os, runpy, sys
+import faulthandler, os, signal, sys, time
+sys.path.insert(0, {str(SCRIPT.parent)!r})
 from hostile import judge
+
+later = faulthandler.dump_traceback_later
+faulthandler.dump_traceback_later = lambda seconds, exit: later(1, exit=exit)
 
 def read(path):
     {fault}
 
 judge.read = read
-sys.argv = ["x", "--kind", "npz", "--first", "7", "--count", "2", "--keep", {str(folder)!r}, "--alone"]
-runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
 """
-    command = [sys.executable, "-c", code]
-    return subprocess.run(command, capture_output=True, text=True, cwd=SCRIPT.parent, timeout=120)
+    (folder / "sitecustomize.py").write_text(code)
+    command = [
+        sys.executable,
+        SCRIPT,
+        "--kind",
+        "npz",
+        "--first",
+        "7",
+        "--count",
+        "2",
+        *said,
+        "--keep",
+        folder / "found",
+    ]
+    return subprocess.run(
+        list(map(str, command)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+    )
+
+
+def again(number: int) -> str:
+    return f"    tests/fuzz_foreign.py --kind npz --seed 0 --first {number} --count 1"
 
 
 def test_what_is_found_is_told_and_kept(tmp_path: Path) -> None:
     """A reader that raises what it must not stands for a fault."""
-    done = run_with("raise KeyError('lost')", tmp_path / "found")
-    *faults, last = map(json.loads, done.stdout.splitlines())
-    assert [fault[:2] for fault in faults] == [["npz", 7], ["npz", 8]]
-    assert all(fault[2].startswith("KeyError: 'lost' (") for fault in faults)
-    assert last[2].endswith('{"fault": 2}')
+    done = run_with("raise KeyError('lost')", tmp_path)
+    assert (done.returncode, done.stderr) == (1, "")
+    *told, last = done.stdout.splitlines()
+    assert told[1::2] == [again(7), again(8)]
+    assert all(line.startswith("  KeyError: 'lost' (") for line in told[::2])
+    assert re.fullmatch(r'npz: 2 attacks in \d+ s: {"fault": 2}', last)
     assert sorted(path.name for path in (tmp_path / "found").iterdir()) == ["npz-0-7", "npz-0-8"]
     assert (tmp_path / "found" / "npz-0-7" / "x.npz").is_file()
 
 
+@pytest.mark.parametrize(
+    ("fault", "code"), [("time.sleep(60)", 1), ("os.kill(os.getpid(), signal.SIGKILL)", -9)], ids=["hangs", "ends"]
+)
+def test_what_takes_no_end_or_ends_the_process_is_told(fault: str, code: int, tmp_path: Path) -> None:
+    """Each attack does so, the first of a process too; another kind comes after it."""
+    done = run_with(fault, tmp_path, "--kind", "rules", "--seconds", "60")
+    assert done.returncode == 1
+    *told, npz, rules = done.stdout.splitlines()
+    assert told == [line for number in (7, 8) for line in (f"  the process ended with {code}", again(number))]
+    assert re.fullmatch(r'npz: 2 attacks in \d+ s: {"ended": 2}', npz)
+    assert rules.startswith("rules: 2 attacks in ")
+    assert done.stderr.count("Timeout") == (2 if code == 1 else 0)
+
+
+def test_a_process_that_never_begins_is_told(tmp_path: Path) -> None:
+    done = run_with("pass\n\nif '--alone' in sys.orig_argv: os._exit(3)", tmp_path)
+    assert (done.returncode, done.stdout) == (1, "  the process ended with 3 before the first attack on npz\n")
+
+
 def test_what_takes_too_much_is_found(tmp_path: Path) -> None:
-    done = run_with("held = b'x' * (80 * 2**20)", tmp_path / "found")
+    done = run_with("held = b'x' * (80 * 2**20)", tmp_path)
     assert done.stdout.count("Fault: 80 MiB of memory") == 2
     done = run_with(
         "judge.SECONDS = 0.1; start = os.times().user\n    while os.times().user < start + 0.3: pass", tmp_path
