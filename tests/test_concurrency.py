@@ -1,16 +1,19 @@
 """Readers and writers at once, each a process: what is read is one whole version, whoever writes meanwhile."""
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import ptformat
+from ptformat.codecs import THREADS
 
 MIB = 2**20
 # What the processes have in common. A version is a number that every element of every tensor tells.
@@ -67,9 +70,33 @@ def read_until(done, path):
 """
 
 
-def started(code: str, *args: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-W", "error", "-c", COMMON + code, *map(str, args)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@contextlib.contextmanager
+def processes() -> Iterator[Start]:
+    """What starts processes, of which none outlives it."""
+    found = []
+
+    def start(code: str, *args: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-W", "error", "-c", COMMON + code, *map(str, args)]
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        found.append(subprocess.Popen(command, text=True, **pipes))
+        return found[-1]
+
+    try:
+        yield start
+    finally:
+        for process in found:
+            process.kill()
+            with process:
+                pass
+
+
+@pytest.fixture
+def started() -> Iterator[Start]:
+    with processes() as start:
+        yield start
 
 
 def ended(process: subprocess.Popen[str]) -> str:
@@ -102,7 +129,16 @@ for version in range(first, last):
 """
 
 
-def test_readers_see_whole_versions_while_a_writer_replaces_the_file(tmp_path: Path) -> None:
+def test_no_process_outlives_a_failure(tmp_path: Path) -> None:
+    """A writer that fails: the reader would wait for a file that nobody makes."""
+    ptformat.save_file({"version": 1}, tmp_path / "x.ptf", durable=False)
+    with pytest.raises(AssertionError), processes() as start:
+        reader = start("while not os.path.exists(sys.argv[1]): time.sleep(0.01)", tmp_path / "stop")
+        ended(start("raise KeyError"))
+    assert reader.returncode == -signal.SIGKILL
+
+
+def test_readers_see_whole_versions_while_a_writer_replaces_the_file(started: Start, tmp_path: Path) -> None:
     """400 versions, in three codecs; three processes read, two of them in four threads, in six ways."""
     path, stop = tmp_path / "x.ptf", tmp_path / "stop"
     ended(started(WRITER, path, 0, 1))
@@ -119,7 +155,7 @@ def test_readers_see_whole_versions_while_a_writer_replaces_the_file(tmp_path: P
 
 
 @pytest.mark.parametrize("suffix", [".ptf", ""])
-def test_of_two_writers_the_last_one_wins(suffix: str, tmp_path: Path) -> None:
+def test_of_two_writers_the_last_one_wins(suffix: str, started: Start, tmp_path: Path) -> None:
     """A file, and a directory of shards: at every moment it is one writer's, and in the end nothing else is left."""
     code = """
 from ptformat.converters import copy
@@ -153,7 +189,7 @@ for version in range(first, last):
     assert names(path.parent) == ["x", "x.0.source.ptf", "x.1000.source.ptf"]
 
 
-def test_readers_see_whole_directories_while_a_writer_replaces_them(tmp_path: Path) -> None:
+def test_readers_see_whole_directories_while_a_writer_replaces_them(started: Start, tmp_path: Path) -> None:
     """The shards of all versions have the same names: only values tell an index of one with shards of another."""
     common = """
 from ptformat.converters import copy
@@ -192,7 +228,7 @@ print(len(set(seen)), seen == sorted(seen))
     assert names(tmp_path) == ["model", "model.ptf", "stop"]
 
 
-def test_a_map_keeps_the_version_that_was_opened(tmp_path: Path) -> None:
+def test_a_map_keeps_the_version_that_was_opened(started: Start, tmp_path: Path) -> None:
     path = tmp_path / "x.ptf"
     ended(started(WRITER, path, 3, 4))
     with ptformat.open(path) as file, ptformat.open(path, mapped=False) as unmapped:
@@ -266,22 +302,47 @@ def test_what_was_read_stays_when_the_file_is_cut(by: str, large: Path) -> None:
     assert (done.returncode, done.stdout) == (0, f"{total}\n"), done.stderr
 
 
-def test_verify_of_a_file_that_another_program_cuts(large: Path) -> None:
-    """The command, cut at any moment: fine before, or one line; never a signal."""
-    whole = large.read_bytes()
-    codes = set()
-    for delay in range(9):
-        large.write_bytes(whole)
-        command = [sys.executable, "-m", "ptformat", "verify", str(large)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        try:
-            process.wait(timeout=0.02 * delay**1.5)
-        except subprocess.TimeoutExpired:
-            os.truncate(large, 4096)
-        out, err = process.communicate(timeout=60)
-        codes.add(process.returncode)
-        assert process.returncode in (0, 1)
-        assert (out + err).startswith(f"{large}: ")
-        assert (out + err).count("\n") == 1
-        assert process.returncode == 0 or re.search(": TRUNCATED: ", err)
-    assert 1 in codes
+# The command, which says each block that it has checked, and waits after one of them.
+VERIFY = """
+import runpy
+from ptformat.cli.progress import Progress
+
+path, wait = sys.argv[1], int(sys.argv[2])
+count = 0
+def advance(self, nbytes):
+    global count
+    count += 1
+    print(count, flush=True)
+    if count == wait:
+        sys.stdin.readline()
+Progress.advance = advance
+sys.argv = ["ptformat", "verify", path]
+runpy.run_module("ptformat", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("codec", ["raw", "zstd"])
+def test_verify_of_a_file_that_another_program_cuts(codec: str, started: Start, tmp_path: Path) -> None:
+    """The command, with the file cut before it is opened, and after each of some blocks: one line, never a signal."""
+    path, blocks = tmp_path / "x.ptf", 20
+    noise = np.random.default_rng(0).integers(0, 16, blocks * MIB, np.uint8)
+    ptformat.save_file({"w": noise}, path, codec=codec, chunk=MIB, durable=False)
+    whole = path.read_bytes()
+    for checked in (0, 1, 2, blocks // 2, blocks - THREADS - 2, blocks):
+        path.write_bytes(whole)
+        if not checked:
+            os.truncate(path, 4096)
+        process = started(VERIFY, path, checked)
+        said = [process.stdout.readline() for _ in range(checked)]
+        assert said == [f"{number}\n" for number in range(1, checked + 1)]
+        os.truncate(path, 4096)
+        out, err = process.communicate("\n", timeout=60)
+        if checked == blocks:
+            assert (process.returncode, err) == (0, "")
+            assert out.startswith(f"{path}: fine (")
+            continue
+        assert process.returncode == 1
+        told = r"nothing is at byte \d+ of \d+: the file was cut after it had been opened" if checked else ".*"
+        assert re.fullmatch(rf"{re.escape(str(path))}: TRUNCATED: {told}\n", err)
+        assert [int(line) for line in out.split()] == list(range(checked + 1, checked + 1 + len(out.split())))
+        assert len(out.split()) <= THREADS + 1  # those that were read before it was cut
