@@ -2,7 +2,7 @@
 export { FormatError, CapacityError, SourceError, CODES } from "./errors.js";
 export { TensorFile } from "./reader.js";
 export { Container, Leaf } from "./tree.js";
-export { elements } from "./elements.js";
+export { elements, toTypedArray, MAX_ELEMENTS } from "./elements.js";
 export { segmentsOf, pathOf } from "./paths.js";
 export { BytesSource, BlobSource } from "./sources.js";
 export { encode } from "./encode.js";
