@@ -10,17 +10,18 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from . import forms, logical
-from .blocks import rle_frame
+from .blocks import header, raw_blocks, rle_frame
 from .case import MEMORY_MIB, Case, accept, reject
 from .draft import ZSTD, Draft
 from .limits.base import CHUNK, ENTRIES, INDEX_BYTES, LATER, METADATA, WINDOW, metadata, run_behind
 
 SECONDS = 60.0
 MIB = 2**20
+EMPTY_BLOCKS_SUM = 0x4EAA816866AC7EFD  # xxh3-64 of 256 MiB, which takes minutes in plain Python
 
 
 def cases() -> Iterator[Case]:
-    """Up to some tens of megabytes each, one after the other."""
+    """Up to 256 MiB each, most of them some tens of megabytes, one after the other."""
     for case in _all():
         yield dataclasses.replace(case, seconds=SECONDS)
 
@@ -43,6 +44,22 @@ def _index() -> Iterator[Case]:
     yield _accept("index-bytes-at", draft, "2.2", "256 MiB of index, most of it in an unknown key", at, memory)
     beyond = run_behind(draft, forms.head("bin", rest + 1), 0, rest + 1)
     yield reject("index-bytes-beyond", beyond, "LIMIT", "2.2", "256 MiB and one byte, all there", step=12)
+    comment = "256 MiB and one byte stored, in empty blocks, of an index of 110 bytes"
+    yield reject("index-stored-bytes-beyond", _empty_blocks(INDEX_BYTES + 1), "LIMIT", "2.2", comment, step=12)
+
+
+def _empty_blocks(stored: int) -> bytes:
+    """A file whose index is so many stored bytes: empty blocks, each three zeros, then the index itself."""
+    draft = Draft().value("stored")
+
+    def frame(index: bytes) -> bytes:
+        start, end = header(len(index)), raw_blocks(index)
+        blocks, rest = divmod(stored - len(start) - len(end), 3)
+        if rest:
+            raise ValueError(f"{rest} bytes more than {blocks} empty blocks")
+        return start + bytes(3 * blocks) + end
+
+    return draft.file(stored=frame, trailer={"sum": EMPTY_BLOCKS_SUM})
 
 
 def _maps() -> Iterator[Case]:

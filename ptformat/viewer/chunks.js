@@ -1,4 +1,5 @@
-import { fail } from "./errors.js";
+import { allocate } from "./allocate.js";
+import { fail, FormatError } from "./errors.js";
 import { decodePlanes } from "./planes.js";
 import { PLANES, RAW, TENSOR } from "./schema.js";
 import { readExactly } from "./sources.js";
@@ -20,25 +21,24 @@ export class Chunks {
   }
 
   /**
-   * Calls `visit` with the decoded bytes of each chunk of a tensor, in order. They are good only until it returns.
+   * The decoded bytes of each chunk of a tensor, in order. They are good only until the next one is asked for.
    * @param {import("./sources.js").Source} source
    * @param {number} k
-   * @param {(bytes: Uint8Array, chunk: number) => unknown} visit
-   * @returns {Promise<void>}
+   * @yields {{chunk: number, bytes: Uint8Array}}
    * @throws {import("./errors.js").FormatError} CHECKSUM, CODEC or LIMIT
    */
-  async each(source, k, visit) {
+  async *each(source, k) {
     const layout = this.#layout, { chunkStarts } = layout;
     let offset = layout.offsets[k], room;
     for (let chunk = chunkStarts[k]; chunk < chunkStarts[k + 1]; chunk += 1) {
       const stored = await this.#read(source, k, chunk, offset);
-      if (layout.codec(chunk) === RAW) await visit(stored, chunk);
+      if (layout.codec(chunk) === RAW) yield { chunk, bytes: stored };
       else {
         const length = layout.decoded(k, chunk);
-        room ??= new Uint8Array(length);
-        const out = room.subarray(0, length);
-        this.#decode(k, chunk, stored, out);
-        await visit(out, chunk);
+        room ??= allocate(Uint8Array, length);
+        const bytes = room.subarray(0, length);
+        this.#decode(k, chunk, stored, bytes);
+        yield { chunk, bytes };
       }
       offset += stored.length;
     }
@@ -78,8 +78,7 @@ export class Chunks {
       else if (codec === PLANES) decodePlanes(stored, out, this.#layout.dtype(k));
       else decodeFrame(stored, out);
     } catch (error) {
-      error.path ??= this.#path(k);
-      throw error;
+      throw error instanceof FormatError ? error.at(this.#path(k)) : error;
     }
   }
 

@@ -1,5 +1,6 @@
+import { allocate } from "./allocate.js";
 import { CapacityError, fail } from "./errors.js";
-import { MAX_INDEX_BYTES, MAX_INDEX_RATIO, OWN_MAX_BUFFER } from "./limits.js";
+import { MAX_INDEX_BYTES, MAX_INDEX_RATIO } from "./limits.js";
 import { readExactly } from "./sources.js";
 import { xxh3 } from "./xxh3.js";
 import { checkFrame, decodeFrame } from "./zstd.js";
@@ -50,7 +51,9 @@ async function readTrailer(source, preamble) {
     fail("EXTENT", "the index does not end at the trailer");
   }
   const compressed = (flags & COMPRESSED) !== 0;
-  if (decoded > MAX_INDEX_BYTES) fail("LIMIT", `an index of ${decoded} bytes`);
+  if (stored > MAX_INDEX_BYTES || decoded > MAX_INDEX_BYTES) {
+    fail("LIMIT", `an index of ${stored} stored and ${decoded} decoded bytes, at most ${MAX_INDEX_BYTES} each`);
+  }
   if (compressed && decoded > BigInt(MAX_INDEX_RATIO) * stored) fail("LIMIT", "the index grows too much");
   if (!compressed && decoded !== stored) fail("EXTENT", "the lengths of a raw index differ");
   return {
@@ -62,21 +65,22 @@ async function readTrailer(source, preamble) {
 /**
  * Reads all but the tensors: steps 1 to 16 of section 10.2, in three reads.
  * @param {import("./sources.js").Source} source
+ * @param {number} maxIndexBytes the largest index to read, stored and decoded
  * @returns {Promise<Container>}
  * @throws {import("./errors.js").FormatError}
- * @throws {CapacityError}
+ * @throws {CapacityError} if the index is larger than maxIndexBytes
  */
-export async function readContainer(source) {
+export async function readContainer(source, maxIndexBytes) {
   const preamble = await readPreamble(source);
   const trailer = await readTrailer(source, preamble);
-  // The format bounds the decoded bytes of an index, but not the empty blocks that a frame may have.
-  if (trailer.stored > OWN_MAX_BUFFER) throw new CapacityError(`an index of ${trailer.stored} stored bytes`);
+  const larger = Math.max(trailer.stored, trailer.decoded);
+  if (larger > maxIndexBytes) throw new CapacityError(`an index of ${larger} bytes, at most ${maxIndexBytes} are read`);
   let index = await readExactly(source, trailer.offset, trailer.stored);
   if (xxh3(index) !== trailer.sum) fail("CHECKSUM", "the index is damaged");
   if (trailer.compressed) {
     const stored = index;
     checkFrame(stored, trailer.decoded);
-    index = new Uint8Array(trailer.decoded);
+    index = allocate(Uint8Array, trailer.decoded);
     decodeFrame(stored, index);
   }
   return { minor: preamble.minor, indexOffset: trailer.offset, index };

@@ -15,7 +15,7 @@ export async function tensorSums(file) {
   const sums = new Uint8Array(SUM_BYTES * layout.size);
   for (let k = 0; k < layout.size; k += 1) {
     const sha = new Sha256();
-    await chunks.each(window, k, (bytes) => sha.update(bytes));
+    for await (const { bytes } of chunks.each(window, k)) sha.update(bytes);
     sums.set(sha.digest(), SUM_BYTES * k);
   }
   return sums;

@@ -1,3 +1,4 @@
+import { allocate } from "./allocate.js";
 import { dtypeNamed } from "./dtypes.js";
 
 /**
@@ -15,13 +16,14 @@ const VIEWS = {
 
 /**
  * @param {string} dtype
- * @param {Uint8Array} bytes at the start of a buffer of their own
+ * @param {Uint8Array} bytes
  * @returns {ArrayBufferView} the elements; packed ones and floats that JavaScript does not have as their bits; complex
- *   ones as two numbers each
+ *   ones as two numbers each. It is a view of the bytes, or of a copy if they do not stand where such a view may begin
  */
 export function viewElements(dtype, bytes) {
-  const View = VIEWS[dtype] ?? Uint8Array;
-  return new View(bytes.buffer, bytes.byteOffset, bytes.byteLength / View.BYTES_PER_ELEMENT);
+  const View = VIEWS[dtype] ?? Uint8Array, size = View.BYTES_PER_ELEMENT;
+  const { buffer, byteOffset } = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
+  return new View(buffer, byteOffset, bytes.length / size);
 }
 
 /** Exponent bits, mantissa bits, bias and special values of the small floats. */
@@ -63,16 +65,71 @@ const bits32 = new Uint32Array(1);
 const float32 = new Float32Array(bits32.buffer);
 
 /**
- * @param {{dtype: string, bytes: Uint8Array, count: number}} tensor
+ * @typedef {object} Elements a tensor, or a piece of one
+ * @property {string} dtype
+ * @property {Uint8Array} bytes as section 5 lays them out
+ * @property {number} count how many elements
+ */
+
+function checkRange(start, end, count) {
+  const inOrder = Number.isInteger(start) && Number.isInteger(end) && start >= 0 && start <= end && end <= count;
+  if (!inOrder) throw new RangeError(`elements from ${start} to ${end} of ${count}`);
+}
+
+/** An engine ends the program when an array gets too long for it: some take little more than 2^26 items. */
+export const MAX_ELEMENTS = 16777216;
+
+/**
+ * Elements as values of JavaScript.
+ * @param {Elements} tensor
  * @param {number} [start] the first element
  * @param {number} [end] the one after the last
  * @returns {(number | bigint | boolean | [number, number])[]} numbers; bigint for integers of 64 bits, booleans, and
  *   pairs for complex numbers
+ * @throws {RangeError} if there are no such elements, or more than MAX_ELEMENTS
  */
 export function elements({ dtype, bytes, count }, start = 0, end = count) {
-  const view = viewElements(dtype, bytes), { bits } = dtypeNamed(dtype), out = [];
+  checkRange(start, end, count);
+  if (end - start > MAX_ELEMENTS) {
+    throw new RangeError(`${end - start} elements are too many for an array: take a range of at most ${MAX_ELEMENTS}, `
+      + "or toTypedArray()");
+  }
+  const read = readerOf(dtype, dtypeNamed(dtype).bits, viewElements(dtype, bytes)), out = [];
+  for (let i = start; i < end; i += 1) out.push(read(i));
+  return out;
+}
+
+/** @returns {new (length: number) => ArrayBufferView} what holds the numbers of a type */
+function numbersClass(dtype, bits) {
+  if (dtype in SMALL_FLOATS || dtype === "float8_e8m0fnu" || dtype === "bfloat16") return Float32Array;
+  if (bits < 8) return dtype.startsWith("int") ? Int8Array : Uint8Array;
+  return VIEWS[dtype];
+}
+
+/**
+ * Elements as numbers, in an array of their own. bool, uint2, uint4 and uint8 become a Uint8Array, int2, int4 and int8
+ * an Int8Array; float16, bfloat16, the types of 8 bits and float4_e2m1fn a Float32Array, which holds all their numbers;
+ * complex64 a Float32Array and complex128 a Float64Array of twice as many numbers, the real part before the imaginary
+ * one; any other type the class of its name.
+ * @param {Elements} tensor
+ * @param {number} [start] the first element
+ * @param {number} [end] the one after the last
+ * @returns {Uint8Array | Uint16Array | Uint32Array | BigUint64Array | Int8Array | Int16Array | Int32Array |
+ *   BigInt64Array | Float32Array | Float64Array}
+ * @throws {RangeError} if there are no such elements
+ * @throws {import("./errors.js").CapacityError}
+ */
+export function toTypedArray({ dtype, bytes, count }, start = 0, end = count) {
+  checkRange(start, end, count);
+  const { bits } = dtypeNamed(dtype), view = viewElements(dtype, bytes);
+  const isComplex = dtype.startsWith("complex"), perElement = isComplex ? 2 : 1;
+  const out = allocate(numbersClass(dtype, bits), perElement * (end - start));
+  if (out.constructor === view.constructor && bits >= 8 && dtype !== "bool") {
+    out.set(view.subarray(perElement * start, perElement * end));
+    return out;
+  }
   const read = readerOf(dtype, bits, view);
-  for (let i = start; i < Math.min(end, count); i += 1) out.push(read(i));
+  for (let i = start; i < end; i += 1) out[i - start] = read(i);
   return out;
 }
 

@@ -63,12 +63,12 @@ export async function encode(file, write) {
     const offset = alignedOffset(position, layout.bytes[k], true);
     if (offset > position) await write(new Uint8Array(offset - position));
     const { name } = layout.dtype(k), last = layout.chunkStarts[k + 1] - 1, path = index.path(index.rows[TENSOR][k]);
-    await chunks.each(window, k, async (bytes, chunk) => {
+    for await (const { chunk, bytes } of chunks.each(window, k)) {
       checkElements(name, bytes, chunk === last ? unusedBits(layout, k) : 0, path);
       stored.setUint32(4 * chunk, bytes.length, true);
       sums.setBigUint64(8 * chunk, xxh3(bytes), true);
       await write(bytes);
-    });
+    }
     position = offset + layout.bytes[k];
   }
   const columns = {

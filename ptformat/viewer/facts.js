@@ -1,7 +1,17 @@
 import { fail } from "./errors.js";
 import { Interner } from "./interner.js";
+import { MAX_INDEX_VALUES } from "./limits.js";
 import { Cursor } from "./msgpack.js";
 import { ALIAS, FORM_KEYS, NODE, TENSOR } from "./schema.js";
+
+/** More than there are values in a sparse column, and -1. */
+const PICKS = 2 * MAX_INDEX_VALUES;
+
+/** @returns {readonly unknown[]} the array of a key, made when it is first asked for */
+function cached(known, key, make) {
+  if (!known.has(key)) known.set(key, Object.freeze(make()));
+  return known.get(key);
+}
 
 /**
  * What the sparse columns say of tensors and aliases. Steps 47 to 50 of section 10.2.
@@ -12,6 +22,11 @@ export class Facts {
   #columns;
   #axisStarts = new Uint32Array(0);
   #axisIds = new Int32Array(0);
+
+  /** Arrays that many aliases share: permutations by pick, shapes and axes by permutation and what they are of. */
+  #perms = new Map();
+  #shapes = new Map();
+  #axes = new Map();
 
   /**
    * @param {import("./index.js").Index} index
@@ -92,25 +107,33 @@ export class Facts {
 
   /** Step 49. */
   #checkAliases() {
-    const index = this.#index, column = this.#columns.get("perm");
-    const cursor = new Cursor(index.bytes);
+    const index = this.#index, cursor = new Cursor(index.bytes), column = this.#columns.get("perm");
+    const isChecked = new Uint8Array(column === undefined ? 0 : column.starts.length);
     for (const row of index.rows[ALIAS]) {
       const tensor = this.#tensor(row);
       if (tensor < 0) fail("ALIAS", "the target is no tensor before it", index.path(row));
       const pick = this.#pick("perm", row);
       if (pick < 0) continue;
-      const rank = this.#rank(tensor), seen = new Uint8Array(rank);
+      const rank = this.#rank(tensor);
       cursor.at = column.starts[pick];
       if (cursor.next().length !== rank) fail("ALIAS", "a permutation of a wrong length", index.path(row));
-      let identity = true;
-      for (let i = 0; i < rank; i += 1) {
-        const axis = cursor.next().integer();
-        if (axis < 0n || axis >= rank || seen[Number(axis)]) fail("ALIAS", "no permutation", index.path(row));
-        seen[Number(axis)] = 1;
-        identity &&= axis === BigInt(i);
-      }
-      if (identity) fail("ALIAS", "the identity is no permutation to write", index.path(row));
+      if (isChecked[pick]) continue;
+      this.#checkPerm(cursor, rank, row);
+      isChecked[pick] = 1;
     }
+  }
+
+  /** Reads a permutation whose head was read last. */
+  #checkPerm(cursor, rank, row) {
+    const seen = new Uint8Array(rank), path = () => this.#index.path(row);
+    let identity = true;
+    for (let i = 0; i < rank; i += 1) {
+      const axis = cursor.next().integer();
+      if (axis < 0n || axis >= rank || seen[Number(axis)]) fail("ALIAS", "no permutation", path());
+      seen[Number(axis)] = 1;
+      identity &&= axis === BigInt(i);
+    }
+    if (identity) fail("ALIAS", "the identity is no permutation to write", path());
   }
 
   /** Step 50. */
@@ -138,21 +161,31 @@ export class Facts {
 
   /**
    * @param {number} row of an alias
-   * @returns {number[] | undefined}
+   * @returns {readonly number[] | undefined}
    */
   perm(row) {
-    return this.value("perm", row)?.map(Number);
+    const pick = this.#pick("perm", row);
+    return pick < 0 ? undefined : cached(this.#perms, pick, () => this.value("perm", row).map(Number));
   }
 
   /**
    * @param {number} row of a tensor or an alias
-   * @returns {number[]} its shape
+   * @returns {readonly number[]} its shape
    */
   shape(row) {
     const { types, nth } = this.#index;
-    if (types[row] === TENSOR) return this.#layout.shape(nth[row]);
-    const shape = this.#layout.shape(nth[this.#index.target(row)]);
-    return this.perm(row)?.map((axis) => shape[axis]) ?? shape;
+    if (types[row] === TENSOR) return Object.freeze(this.#layout.shape(nth[row]));
+    const target = this.#index.target(row);
+    return this.#turned(this.#shapes, target, row, () => this.#layout.shape(nth[target]));
+  }
+
+  /** What `of` gives, in the order of an alias's axes. It is made once for each permutation of what has this number. */
+  #turned(known, number, row, of) {
+    const key = number * PICKS + this.#pick("perm", row) + 1;
+    return cached(known, key, () => {
+      const items = of();
+      return this.perm(row)?.map((axis) => items[axis]) ?? items;
+    });
   }
 
   /**
@@ -164,7 +197,8 @@ export class Facts {
   effective(row, name) {
     const own = this.value(name, row);
     if (own !== undefined || this.#index.types[row] !== ALIAS) return own;
-    const taken = this.value(name, this.#index.target(row));
-    return name === "axes" && taken !== undefined ? this.perm(row)?.map((axis) => taken[axis]) ?? taken : taken;
+    const target = this.#index.target(row), taken = this.value(name, target);
+    if (name !== "axes" || taken === undefined) return taken;
+    return this.#turned(this.#axes, this.#pick("axes", target), row, () => taken);
   }
 }

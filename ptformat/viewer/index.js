@@ -1,4 +1,4 @@
-import { fail } from "./errors.js";
+import { fail, shown } from "./errors.js";
 import { MAX_ENTRIES, MAX_METADATA_BYTES } from "./limits.js";
 import { ARRAY, Cursor, decodeValue, MAP, STRING } from "./msgpack.js";
 import {
@@ -54,7 +54,7 @@ function checkRequires(bytes, span) {
   for (let i = 0; i < span.length; i += 1) {
     const { body, at } = cursor.next();
     const name = at - body > 1000 ? "(a very long name)" : decodeText(bytes, body, at);
-    if (!FEATURES.has(name)) fail("FEATURE", `the file needs the feature ${JSON.stringify(name)}`);
+    if (!FEATURES.has(name)) fail("FEATURE", `the file needs the feature ${shown(name)}`);
   }
 }
 
@@ -76,6 +76,8 @@ function checkKeys(keys) {
 
 /** What the index says of the entries: keys, types, paths and values. Steps 18 to 28 of section 10.2. */
 export class Index {
+  #said = new Map();
+
   /**
    * @param {Uint8Array} bytes that check() of msgpack.js has accepted
    * @throws {import("./errors.js").FormatError}
@@ -206,6 +208,7 @@ export class Index {
    */
   say(name) {
     const span = this.keys.get(name);
-    return span === undefined ? undefined : decodeValue(this.bytes, span.start);
+    if (span !== undefined && !this.#said.has(name)) this.#said.set(name, decodeValue(this.bytes, span.start));
+    return this.#said.get(name);
   }
 }

@@ -22,8 +22,5 @@ export const ALIGN = 64;
 export const PAGE_ALIGN = 4096;
 export const PAGE_ALIGN_FROM = 1048576;
 
-/**
- * Limits of this reader alone. A buffer has at most 2^32 - 1 elements in some engines; 2 GiB is what all of them take.
- * They can be lowered by the options of open().
- */
+/** The limit of this reader alone. A buffer has at most 2^32 - 1 elements in some engines; all of them take 2 GiB. */
 export const OWN_MAX_BUFFER = 2147483647;

@@ -5,8 +5,8 @@ import { compareBytes, decodeText, isUtf8 } from "./utf8.js";
 /**
  * The msgpack profile of section 3.1. check() walks the bytes once and builds nothing; a Cursor and decodeValue() then
  * read what is known to be right. Of the decoded values an integer is a bigint and a float a number, so that 1 and 1.0
- * stay apart; maps are Map objects, since any text may be a key.
- * @typedef {null | boolean | bigint | number | string | Uint8Array | Value[] | Map<string, Value>} Value
+ * stay apart; maps are Map objects, since any text may be a key; arrays are frozen, since many entries may share one.
+ * @typedef {null | boolean | bigint | number | string | Uint8Array | readonly Value[] | Map<string, Value>} Value
  */
 
 export const NULL = 0;
@@ -251,7 +251,7 @@ export class Cursor {
   #items(length) {
     const items = [];
     for (let i = 0; i < length; i += 1) items.push(this.value());
-    return items;
+    return Object.freeze(items);
   }
 
   #pairs(length) {

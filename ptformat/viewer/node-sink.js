@@ -1,4 +1,4 @@
-import { open, rename, rm } from "node:fs/promises";
+import { open, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 
 /**
@@ -9,8 +9,11 @@ import { dirname } from "node:path";
  */
 export async function saveFile(name, produce) {
   const temporary = `${name}.${Math.random().toString(36).slice(2)}.tmp`;
-  const handle = await open(temporary, "wx");
+  const mode = await modeOf(name);
+  const handle = await open(temporary, "wx", mode);
   try {
+    // The umask took bits of the mode that the old file may have.
+    if (mode !== undefined) await handle.chmod(mode);
     await produce((bytes) => writeAll(handle, bytes));
     await handle.sync();
     await handle.close();
@@ -22,6 +25,16 @@ export async function saveFile(name, produce) {
   }
   const folder = await open(dirname(name), "r");
   await folder.sync().finally(() => folder.close());
+}
+
+/** @returns {Promise<number | undefined>} the permissions of a file, if it is there */
+async function modeOf(name) {
+  try {
+    return (await stat(name)).mode & 0o777;
+  } catch (error) {
+    if (error.code !== "ENOENT") throw error;
+    return undefined;
+  }
 }
 
 async function writeAll(handle, bytes) {

@@ -1,4 +1,6 @@
 import { open } from "node:fs/promises";
+import { allocate } from "./allocate.js";
+import { SourceError } from "./errors.js";
 
 /** A file of the file system, for Node. */
 export class FileSource {
@@ -11,21 +13,25 @@ export class FileSource {
   }
 
   /**
-   * @param {string} name
+   * @param {string | URL} name
    * @returns {Promise<FileSource>}
+   * @throws {SourceError} if there is no such file, or it cannot be read
+   * @throws {TypeError} if this is no name
    */
   static async open(name) {
-    const handle = await open(name, "r");
+    let handle;
     try {
+      handle = await open(name, "r");
       return new FileSource(handle, (await handle.stat()).size);
     } catch (error) {
-      await handle.close();
-      throw error;
+      await handle?.close();
+      if (error instanceof TypeError) throw error;
+      throw new SourceError(`cannot open the file: ${error.message}`, { cause: error });
     }
   }
 
   async read(offset, length) {
-    const bytes = new Uint8Array(length);
+    const bytes = allocate(Uint8Array, length);
     let filled = 0;
     while (filled < length) {
       const { bytesRead } = await this.#handle.read(bytes, filled, length - filled, offset + filled);

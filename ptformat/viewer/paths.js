@@ -60,12 +60,12 @@ export function holdsDot(bytes, start, end) {
 }
 
 /**
- * @param {string} segment as it stands in a path
- * @returns {string} what it means
+ * @param {string} segments one or more of a path, as they stand in it
+ * @returns {string} what they mean, joined by dots
  */
-export function unescapeSegment(segment) {
-  if (!segment.includes("\\")) return segment;
-  return segment === "\\e" ? "" : segment.replace(/\\([.\\])/g, "$1");
+export function unescapeSegments(segments) {
+  if (!segments.includes("\\")) return segments;
+  return segments.replace(/\\([.\\e])/g, (_, character) => (character === "e" ? "" : character));
 }
 
 /**
@@ -80,15 +80,17 @@ export function escapeSegment(segment) {
  * @param {string} path
  * @returns {string[]} its segments, none for the root
  * @throws {import("./errors.js").FormatError} PATH
+ * @throws {TypeError} if it is no string
  */
 export function segmentsOf(path) {
+  if (typeof path !== "string") throw new TypeError(`a path is a string, not ${typeof path}`);
   if (!isWellFormed(path)) fail("PATH", "a path with half of a surrogate pair", path);
   const bytes = encodeText(path);
   checkPath(bytes, 0, bytes.length);
   const segments = [];
   for (let start = 0; start < bytes.length;) {
     const end = segmentEnd(bytes, start, bytes.length);
-    segments.push(unescapeSegment(decodeText(bytes, start, end)));
+    segments.push(unescapeSegments(decodeText(bytes, start, end)));
     start = end + 1;
   }
   return segments;

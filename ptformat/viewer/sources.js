@@ -1,12 +1,22 @@
+import { CapacityError, SourceError } from "./errors.js";
+
 /**
  * @typedef {object} Source where a file's bytes come from
  * @property {number} size bytes of the file
- * @property {(offset: number, length: number) => Uint8Array | Promise<Uint8Array>} read
+ * @property {(offset: number, length: number) => Bytes | Promise<Bytes>} read gives exactly so many bytes
+ * @property {() => unknown} [close] lets go of what it holds
  */
+
+/** @typedef {ArrayBuffer | ArrayBufferView} Bytes a view is taken as its bytes */
+
+/** Of what kind an object is, whatever realm it comes from: `instanceof` knows those of one realm only. */
+const kindOf = (what) => Object.prototype.toString.call(what).slice(8, -1);
+
+const isBytes = (what) => ArrayBuffer.isView(what) || kindOf(what) === "ArrayBuffer";
 
 /** The same bytes as a Uint8Array of no subclass: slice() of Node's Buffer means something else. */
 function plain(bytes) {
-  if (bytes instanceof ArrayBuffer) return new Uint8Array(bytes);
+  if (!ArrayBuffer.isView(bytes)) return new Uint8Array(bytes);
   return bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
@@ -14,8 +24,12 @@ function plain(bytes) {
 export class BytesSource {
   #bytes;
 
-  /** @param {Uint8Array | ArrayBuffer} bytes which must not change while the file is open */
+  /**
+   * @param {Bytes} bytes which must not change while the file is open
+   * @throws {TypeError}
+   */
   constructor(bytes) {
+    if (!isBytes(bytes)) throw new TypeError(`the bytes of a file are an ArrayBuffer or a view, not ${kindOf(bytes)}`);
     this.#bytes = plain(bytes);
     this.size = this.#bytes.length;
   }
@@ -36,17 +50,25 @@ export class BlobSource {
   }
 
   async read(offset, length) {
-    return new Uint8Array(await this.#blob.slice(offset, offset + length).arrayBuffer());
+    return this.#blob.slice(offset, offset + length).arrayBuffer();
   }
 }
 
 /**
- * @param {Source | Uint8Array | ArrayBuffer | Blob} what
+ * @param {Source | Bytes | Blob} what
  * @returns {Source}
+ * @throws {TypeError} if it is none of them
  */
 export function sourceOf(what) {
-  if (what instanceof Uint8Array || what instanceof ArrayBuffer) return new BytesSource(what);
-  if (typeof Blob !== "undefined" && what instanceof Blob) return new BlobSource(what);
+  if (isBytes(what)) return new BytesSource(what);
+  const kind = kindOf(what);
+  if (kind === "Blob" || kind === "File") return new BlobSource(what);
+  if (typeof what?.read !== "function") {
+    throw new TypeError(`a file is opened from bytes, a Blob or a source with size and read(), not from ${kind}`);
+  }
+  if (!Number.isSafeInteger(what.size) || what.size < 0) {
+    throw new TypeError(`the size of a source is a number of bytes, not ${String(what.size)}`);
+  }
   return what;
 }
 
@@ -56,12 +78,22 @@ export function sourceOf(what) {
  * @param {number} offset
  * @param {number} length
  * @returns {Promise<Uint8Array>}
- * @throws {Error} if the source gives others than it announced
+ * @throws {SourceError} if the source fails, or gives fewer or more bytes
+ * @throws {TypeError} if it gives something else than bytes
  */
 export async function readExactly(source, offset, length) {
-  const bytes = plain(await source.read(offset, length));
-  if (bytes.length !== length) throw new Error(`${bytes.length} bytes at ${offset} instead of ${length}`);
-  return bytes;
+  let bytes;
+  try {
+    bytes = await source.read(offset, length);
+  } catch (error) {
+    if (error instanceof SourceError || error instanceof CapacityError) throw error;
+    throw new SourceError(`cannot read ${length} bytes at ${offset}: ${error?.message ?? error}`, { cause: error });
+  }
+  if (!isBytes(bytes)) throw new TypeError(`the source gave ${kindOf(bytes)} for ${length} bytes at ${offset}`);
+  if (bytes.byteLength !== length) {
+    throw new SourceError(`the source gave ${bytes.byteLength} bytes at ${offset} instead of ${length}`);
+  }
+  return plain(bytes);
 }
 
 const WINDOW = 1048576;
@@ -69,13 +101,17 @@ const WINDOW = 1048576;
 /** Reads a source from front to back in pieces that do not get too small. */
 export class Window {
   #source;
+  #end;
   #start = 0;
   #bytes = new Uint8Array(0);
 
-  /** @param {Source} source */
-  constructor(source) {
+  /**
+   * @param {Source} source
+   * @param {number} [end] where the last byte that is asked for ends
+   */
+  constructor(source, end = source.size) {
     this.#source = source;
-    this.size = source.size;
+    this.#end = end;
   }
 
   /**
@@ -90,7 +126,7 @@ export class Window {
   }
 
   async #load(offset, length) {
-    const bytes = await readExactly(this.#source, offset, Math.min(Math.max(length, WINDOW), this.size - offset));
+    const bytes = await readExactly(this.#source, offset, Math.min(Math.max(length, WINDOW), this.#end - offset));
     this.#start = offset;
     this.#bytes = bytes;
     return bytes.subarray(0, length);

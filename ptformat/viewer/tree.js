@@ -1,4 +1,4 @@
-import { unescapeSegment } from "./paths.js";
+import { unescapeSegments } from "./paths.js";
 import { FORM_FLAT, FORM_KEYS, FORM_MAP, FORM_NAMES, NODE } from "./schema.js";
 
 /** A leaf of the tree. */
@@ -14,9 +14,10 @@ export class Container {
   /**
    * Its children in the tree's order, with their keys: positions in a list or tuple, any msgpack values in a container
    * of form keys, else strings. Two keys may be equal in JavaScript and not here, as two byte strings are.
-   * @type {[import("./msgpack.js").Value | number, Container | Leaf][]}
+   * @type {readonly [import("./msgpack.js").Value | number, Container | Leaf][]}
    */
   children = [];
+  #byKey;
 
   /**
    * @param {string} form
@@ -32,8 +33,15 @@ export class Container {
    * @returns {Container | Leaf | undefined} the first child with this key
    */
   get(key) {
-    return this.children.find(([other]) => other === key)?.[1];
+    this.#byKey ??= firstByKey(this.children);
+    return this.#byKey.get(key);
   }
+}
+
+function firstByKey(children) {
+  const byKey = new Map();
+  for (const [key, child] of children) if (!byKey.has(key)) byKey.set(key, child);
+  return byKey;
 }
 
 /**
@@ -51,9 +59,10 @@ export function buildTree(index, structure, facts) {
     made[place] = makePlace(index, structure, place);
     if (place > 0) {
       const around = structure.around(place), children = made[around].children;
-      children.push([keyOf(structure, facts, place, around, children.length), made[place]]);
+      children.push(Object.freeze([keyOf(structure, facts, made, place, around), made[place]]));
     }
   }
+  for (const place of made) if (place instanceof Container) Object.freeze(place.children);
   return made[0];
 }
 
@@ -67,12 +76,11 @@ function makePlace(index, structure, place) {
   return new Container(FORM_NAMES[forms[place] < 0 ? FORM_MAP : forms[place]], path);
 }
 
-function keyOf(structure, facts, place, around, position) {
-  const { places, forms } = structure, form = forms[around];
+function keyOf(structure, facts, made, place, around) {
+  const { places, forms } = structure, form = forms[around], position = made[around].children.length;
   if (form === FORM_KEYS) return facts.value("keys", places.rows[around])[position];
   if (form === FORM_NAMES.indexOf("list") || form === FORM_NAMES.indexOf("tuple")) return position;
-  if (form !== FORM_FLAT) return unescapeSegment(places.segment(place));
-  const segments = [];
-  for (let at = place; at !== around; at = places.above(at)) segments.push(unescapeSegment(places.segment(at)));
-  return segments.reverse().join(".");
+  if (form !== FORM_FLAT) return unescapeSegments(places.segment(place));
+  const { path } = made[around];
+  return unescapeSegments(made[place].path.slice(path === "" ? 0 : path.length + 1));
 }

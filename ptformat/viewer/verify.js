@@ -20,9 +20,9 @@ export async function verify(source, index, layout, chunks) {
     const gap = await readExactly(window, end, layout.offsets[k] - end);
     if (gap.some((byte) => byte !== 0)) fail("NONZERO", "the gap before the tensor is not zero", path);
     const { name } = layout.dtype(k), last = layout.chunkStarts[k + 1] - 1;
-    await chunks.each(window, k, (bytes, chunk) => {
+    for await (const { chunk, bytes } of chunks.each(window, k)) {
       checkElements(name, bytes, chunk === last ? unusedBits(layout, k) : 0, path);
-    });
+    }
     end = layout.ends[k];
   }
 }

@@ -92,6 +92,16 @@ export class BlockDecoder {
    * @throws {import("./errors.js").FormatError} CODEC
    */
   decode(frame, start, window, out) {
+    try {
+      this.#blocks(frame, start, window, out);
+    } finally {
+      this.#out = undefined;
+      this.#literals = this.#buffer;
+      if (this.#source.bytes.length > 2 * MAX_CHUNK_BYTES) this.#source = new Source();
+    }
+  }
+
+  #blocks(frame, start, window, out) {
     const offset = this.#source.fill(frame);
     const { bytes } = this.#source;
     this.#out = out;
@@ -108,8 +118,6 @@ export class BlockDecoder {
       at += this.#block((head >> 1) & 3, head >> 3, at);
     }
     if (this.#at !== out.length) fail("CODEC", "zstd: a frame has less content than it declares");
-    if (bytes.length > 2 * MAX_CHUNK_BYTES) this.#source = new Source();
-    this.#out = undefined;
   }
 
   /** @returns {number} the bytes that the content of the block takes in the frame */
