@@ -126,7 +126,10 @@ def _rejection(case: Listed, operation: str, answer: dict[str, Any]) -> str:
 def _written(case: Listed, out: Path | None) -> str:
     if out is None or not out.is_file():
         return "nothing was written"
-    found = hashlib.sha256(out.read_bytes()).hexdigest()
+    try:
+        found = hashlib.sha256(out.read_bytes()).hexdigest()
+    except OSError as error:
+        return f"what was written cannot be read: {error.strerror}"
     return "" if found == case.raw_sha256 else f"wrote bytes of sha256 {found}, expected {case.raw_sha256}"
 
 

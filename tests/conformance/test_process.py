@@ -3,6 +3,7 @@
 import os
 import pathlib
 import sys
+import textwrap
 import threading
 import time
 
@@ -24,7 +25,7 @@ for line in sys.stdin:
     if request["op"] == "stop":
         break
     if request["op"] == "hello":
-        say(name="x", version="1", operations=["verify"])
+        say(name="x", version="1", operations={operations!r})
         continue
     {body}
 """
@@ -41,9 +42,9 @@ def made():
     """An implementation that does what a statement says when it is asked, and another one when it starts."""
     every = []
 
-    def made(body="say()", start="", command=None):
-        program = PROGRAM.format(body=body, start=start)
-        every.append(Implementation(command or [sys.executable, "-S", "-c", program]))
+    def made(body="say()", start="", operations=("verify",)):
+        program = PROGRAM.format(body=body, start=start, operations=operations)
+        every.append(Implementation([sys.executable, "-S", "-c", program]))
         return every[-1]
 
     yield made
@@ -157,16 +158,7 @@ def test_odd_answers_and_odd_ends(made, body, fault):
 
 @pytest.mark.parametrize("operations", [None, "verify", "Verify", ["decod"], [["verify"]], {"verify": 1}, 7])
 def test_operations_are_an_array_of_those_there_are(made, operations):
-    tested = made(
-        command=[
-            sys.executable,
-            "-S",
-            "-c",
-            f"""
-print(json.dumps({{"id": json.loads(input())["id"], "result": "ok", "operations": {operations!r}}}), flush=True)
-input()""",
-        ]
-    )
+    tested = made(operations=operations)
     with pytest.raises(NoImplementation) as caught:
         tested.start()
     expected = "expected an array of decode, verify, encode, convert where it should say hello"
@@ -239,11 +231,11 @@ def test_the_answer_of_what_then_ends_is_one(made):
 def test_the_readme_has_an_example_that_answers(tmp_path):
     """The command of the first five minutes, with a reader for it."""
     text = (pathlib.Path(process.__file__).with_name("README.md")).read_text("utf-8")
-    body = "".join(
-        line[3:] or "\n" for line in text.partition("```python\n")[2].partition("   ```")[0].splitlines(True)
+    example = text.partition("```python\n")[2].partition("   ```")[0]
+    (tmp_path / "answer.py").write_text(textwrap.dedent(example))
+    reader = (
+        "class BadFile(Exception):\n    code = 'MAGIC'\ndef check(file):\n    if file == 'bad':\n        raise BadFile"
     )
-    (tmp_path / "answer.py").write_text(body)
-    reader = 'class BadFile(Exception):\n    code = "MAGIC"\n\n\ndef check(file):\n    if file == "bad":\n        raise BadFile\n'
     (tmp_path / "mine.py").write_text(reader)
     tested = Implementation([sys.executable, str(tmp_path / "answer.py")])
     assert tested.start() == process.Greeting("mine", "0.1", ("verify",))
