@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ptformat.errors import shown
+
 from .process import Implementation
 from .recipes.convert.operations import Array, Named, evaluate, named
 from .suite import CASES, Listed, among, listed
-from .verdict import Outcome, outcome
+from .verdict import Outcome, outcome, told
 
 # Of a leaf; the rest is the converter's own.
 _COMPARED = ("type", "dtype", "shape", "sha256", "target", "perm", "value")
@@ -129,28 +131,27 @@ def asked(
     """
     if "convert" not in offered:
         return (Outcome("convert", "skipped", "not offered"),)
-    out.unlink(missing_ok=True)
-    limits: Any = {"seconds": slower * conversion.seconds, "memory_mib": conversion.memory_mib}
-    request = {"op": "convert", "id": conversion.id, "file": str(CASES / conversion.source), "to": conversion.to}
-    reply = tested.ask({**request, "out": str(out)}, limits["seconds"])
-    done = outcome("convert", reply, lambda answer: _converted(conversion, answer, out), **limits)
+    limits = slower * conversion.seconds, conversion.memory_mib
+    request = {"op": "convert", "id": f"convert {conversion.id}", "file": str(CASES / conversion.source)}
+    reply = tested.ask({**request, "to": conversion.to, "out": str(out)}, *limits)
+    done = outcome("convert", reply, lambda answer: _converted(conversion, answer, out), conversion.memory_mib)
     if done.result != "passed" or conversion.target is None:
         return (done,)
     if "decode" not in offered:
         return done, Outcome("decode", "skipped", "not offered")
-    reply = tested.ask({"op": "decode", "id": conversion.id, "file": str(out)}, limits["seconds"])
-    return done, outcome("decode", reply, lambda answer: (_written(conversion, answer), ()), **limits)
+    reply = tested.ask({"op": "decode", "id": f"decode {conversion.id}", "file": str(out)}, *limits)
+    return done, outcome("decode", reply, lambda answer: (_written(conversion, answer), ()), conversion.memory_mib)
 
 
 def _converted(conversion: Conversion, answer: Mapping[str, Any], out: Path) -> tuple[str, tuple[str, ...]]:
     """What is wrong with the answer to a request to convert, or nothing; and what it leaves out."""
-    result, said = answer["result"], f" ({answer['message']})" if "message" in answer else ""
+    result, said = answer["result"], f" ({told(answer, 'message')})" if "message" in answer else ""
     if result == "refuse":
         if conversion.target is not None:
             return f"refused{said}, expected {conversion.target}", ()
         return ("refused, but wrote a file" if out.exists() else ""), ()
     if result != "ok":
-        return f"result {result!r}{said}, expected ok, refuse or skipped", ()
+        return f"result {shown(result)}{said}, expected ok, refuse or skipped", ()
     if conversion.target is None:
         return f"converted, expected to be refused: {conversion.comment}", ()
     if not out.is_file():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .process import Implementation
 from .recipes.derive import FAMILIES, LISTED, SEEDS
 from .suite import CASES, ROOT
+from .verdict import Outcome, outcome, told
 
 VERDICTS = ROOT / "derived.json"
 SECONDS = 5.0
@@ -27,6 +28,7 @@ class Derived:
         family: One of `FAMILIES`.
         count: How many there are.
         asked: How many were put.
+        skipped: How many of these were skipped.
         failures: The first ones that failed: number and why.
         failed: How many did.
     """
@@ -35,6 +37,7 @@ class Derived:
     family: str
     count: int = 0
     asked: int = 0
+    skipped: int = 0
     failures: list[tuple[int, str]] = field(default_factory=list)
     failed: int = 0
 
@@ -51,7 +54,7 @@ def made(seed: str, family: str) -> Iterator[bytes]:
 
 
 def run(
-    tested: Implementation, *, every: int = 1, slower: float = 1.0, progress: Callable[[], None] | None = None
+    tested: Implementation, *, every: int = 1, slower: float = 1.0, progress: Callable[[int], None] | None = None
 ) -> Iterator[Derived]:
     """Have an implementation verify derived files, each one or every n-th.
 
@@ -59,7 +62,7 @@ def run(
         tested: The implementation.
         every: Put the files 0, n, 2n, … of each family.
         slower: Times as many seconds as are allowed.
-        progress: Called after each file.
+        progress: Called with 1 after each file.
     """
     listed: dict[str, Any] = json.loads(VERDICTS.read_bytes())
     for seed in SEEDS:
@@ -71,11 +74,13 @@ def run(
                 if number % every:
                     continue
                 done.asked += 1
-                why = _asked(tested, data, bool(accepted >> number & 1), slower)
-                if why:
-                    done.fail(number, why)
+                request = {"op": "verify", "id": f"{seed} {family} {number}", "data": base64.b64encode(data).decode()}
+                found = _asked(tested, request, bool(accepted >> number & 1), slower)
+                done.skipped += found.result == "skipped"
+                if found.result == "failed":
+                    done.fail(number, found.why)
                 if progress:
-                    progress()
+                    progress(1)
             yield done
 
 
@@ -84,16 +89,13 @@ def _accepted(listed: dict[str, Any], seed: str, family: str) -> int:
     return int(listed[seed][family], 16) if family in LISTED else 0
 
 
-def _asked(tested: Implementation, data: bytes, accepted: bool, slower: float) -> str:
-    """What is wrong with an answer, or nothing."""
-    reply = tested.ask({"op": "verify", "data": base64.b64encode(data).decode()}, slower * SECONDS)
-    if reply.answer is None:
-        return reply.fault
-    if reply.memory is not None and reply.memory > MEMORY_MIB * 2**20:
-        return f"took {reply.memory / 2**20:.0f} MiB, {MEMORY_MIB} are allowed"
-    expected = "ok" if accepted else "reject"
-    found = reply.answer["result"]
-    return "" if found in (expected, "skipped") else f"{found} {reply.answer.get('code', '')}, expected {expected}"
+def _asked(tested: Implementation, request: Mapping[str, str], accepted: bool, slower: float) -> Outcome:
+    def compared(answer: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+        found, expected = answer["result"], "ok" if accepted else "reject"
+        said = f"{found} {told(answer, 'code')}".rstrip()
+        return "" if found == expected else f"{said}, expected {expected}", ()
+
+    return outcome("verify", tested.ask(request, slower * SECONDS, MEMORY_MIB), compared, MEMORY_MIB)
 
 
 def verdicts(verify: Callable[[bytes], bool], seeds: Sequence[str] = SEEDS) -> dict[str, Any]:

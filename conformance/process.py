@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import os
-import queue
+import math
 import signal
-import subprocess
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-MAX_ANSWER = 256 * 2**20
-_ENDING_SECONDS = 5.0
-_TOLD = 400  # characters of what a process wrote to standard error before it ended
+from ptformat.errors import bounded, shown
+
+from .child import TICK, Child
+from .memory import Memory
+
+OPERATIONS = ("decode", "verify", "encode", "convert")
+PROTOCOL = 1
+STARTING_SECONDS = 60.0
+ENDING_SECONDS = 5.0
+
+
+class NoImplementation(Exception):
+    """A command that cannot be started, or does not answer the first request as the protocol says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """How an implementation says hello.
+
+    Attributes:
+        name: What it calls itself.
+        version: The version it gives.
+        operations: Those of `OPERATIONS` that it has.
+    """
+
+    name: str
+    version: str
+    operations: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +45,8 @@ class Reply:
     """What came of a request.
 
     Attributes:
-        answer: The JSON object, or None.
-        fault: Why there is none, or what is wrong with it: a crash, a time-out, no JSON; empty where all is well.
+        answer: The JSON object, with a `result` and without its `id`; or None.
+        fault: Why there is none: a crash, a time-out, too much memory, no JSON; empty where there is one.
         seconds: How long it took.
         memory: Bytes that the process took beyond what it had before, at the peak; None where that is not known.
     """
@@ -39,7 +58,7 @@ class Reply:
 
 
 class Implementation:
-    """A command that answers requests. It is started when first asked, and again after a crash or a time-out.
+    """A command that answers requests. It is started when first asked, and again when it had to be ended.
 
     Args:
         command: The program and its arguments.
@@ -47,156 +66,147 @@ class Implementation:
 
     def __init__(self, command: Sequence[str]) -> None:
         self.command = list(command)
-        self._child: subprocess.Popen[bytes] | None = None
-        self._lines: queue.Queue[bytes] = queue.Queue()
-        self._said: _Tail | None = None
+        self._child: Child | None = None
+        self._missing = ""  # why there is none, once it could not be started
 
-    def ask(self, request: Mapping[str, Any], seconds: float) -> Reply:
-        """Send one request and wait so long for its answer.
+    def start(self) -> Greeting:
+        """Start it and have it say hello.
 
         Raises:
-            OSError: When the command cannot be started.
+            NoImplementation: When it cannot be started, or says something else.
         """
-        child = self._child or self._start()
-        memory = _Memory(child.pid)
-        started = time.perf_counter()
+        self.kill()
         try:
-            assert child.stdin is not None
-            child.stdin.write(json.dumps(request).encode() + b"\n")
-            child.stdin.flush()
-            line = self._lines.get(timeout=seconds)
-        except BrokenPipeError:
-            line = b""
-        except queue.Empty:
+            self._child = Child(self.command)
+        except OSError as error:
+            raise NoImplementation(f"{self.command[0]}: {error.strerror}") from error
+        reply = self._put(self._child, {"op": "hello", "id": "hello", "protocol": PROTOCOL}, STARTING_SECONDS, None)
+        answer = reply.answer or {}
+        fault = reply.fault or _wrong_hello(answer)
+        if fault:
             self.kill()
-            return Reply(None, f"no answer within {seconds:g} s", time.perf_counter() - started, None)
-        took = time.perf_counter() - started
-        if not line:
-            return Reply(None, self._ended(), took, None)
-        peak = memory.peak()
-        try:
-            answer = json.loads(line)
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict) or "result" not in answer:
-            self.kill()
-            return Reply(None, f"no answer but {line[:80]!r}", took, peak)
-        return Reply(answer, "", took, peak)
+            raise NoImplementation(f"{self.command[0]}: {bounded(fault)} where it should say hello")
+        name, version = (answer.get(key, "?") for key in ("name", "version"))
+        return Greeting(_text(name), _text(version), tuple(answer["operations"]))
+
+    def ask(self, request: Mapping[str, Any], seconds: float, memory_mib: int | None = None) -> Reply:
+        """Send one request and wait so long for its answer; whatever gives none is ended.
+
+        Args:
+            request: What to ask.
+            seconds: How long it may take to read the request and to answer.
+            memory_mib: How much memory it may take.
+        """
+        if self._child is None and not self._missing:
+            try:
+                self.start()
+            except NoImplementation as error:
+                self._missing = f"not started: {error}"
+        if self._child is None:
+            return Reply(None, self._missing, 0.0, None)
+        return self._put(self._child, request, seconds, memory_mib)
+
+    def _put(self, child: Child, request: Mapping[str, Any], seconds: float, memory_mib: int | None) -> Reply:
+        child.exchange(0)
+        if child.unread:
+            return self._failed(_unasked(child), 0.0, None)
+        memory = Memory(child.pid)
+        began = time.perf_counter()
+        child.send(json.dumps(request).encode() + b"\n")
+        looked = took = 0.0
+        while (line := child.line()) is None:
+            took = time.perf_counter() - began
+            if took >= seconds:
+                return self._failed(f"no answer within {seconds:g} s", took, memory.highest())
+            if child.closed or (child.code is not None and not child.exchange(0)):
+                return self._failed(_ending(child), took, memory.highest())
+            if took - looked >= TICK:
+                looked = took
+                if fault := beyond(memory.highest(), memory_mib):
+                    return self._failed(fault, took, memory.highest())
+            child.exchange(min(TICK, seconds - took))
+        took = time.perf_counter() - began
+        highest = memory.highest()
+        answer = _parsed(line)
+        if answer is None:
+            return self._failed(f"no answer but {shown(line)}", took, highest)
+        if (ident := answer.pop("id", None)) != request.get("id"):
+            return self._failed(f"id {shown(ident)}, expected {request.get('id')!r}", took, highest)
+        return Reply(answer, "", took, highest)
 
     def stop(self) -> str:
         """Ask it to stop; what is wrong with how it ended, or nothing."""
-        if self._child is None:
-            return ""
         child = self._child
-        try:
-            assert child.stdin is not None
-            child.stdin.write(b'{"op": "stop"}\n')
-            child.stdin.close()
-            code = child.wait(timeout=_ENDING_SECONDS)
-        except (BrokenPipeError, subprocess.TimeoutExpired):
-            code = None
+        if child is None:
+            return ""
+        child.exchange(0)
+        fault = _unasked(child) if child.unread else ""
+        if child.code is not None:
+            fault = f"ended with {_how(child.code)} before it was asked to stop"
+        child.send(b'{"op": "stop"}\n')
+        child.close_input()
+        code = child.wait(ENDING_SECONDS)
         self.kill()
         if code is None:
-            return "did not stop when asked to"
-        return "" if code == 0 else f"ended with exit code {code} when asked to stop"
+            return fault or "did not stop when asked to"
+        return fault or (f"ended with {_how(code)} when asked to stop" if code else "")
 
     def kill(self) -> None:
         """End it and all that it has started."""
         child, self._child = self._child, None
-        if child is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-        assert child.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # what was not written any more
-            child.stdin.close()
+        if child is not None:
+            child.end()
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        pipe = subprocess.PIPE
-        child = subprocess.Popen(self.command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
-        assert child.stdout is not None and child.stderr is not None
-        self._child, self._lines, self._said = child, queue.Queue(), _Tail(child.stderr)
-        threading.Thread(target=_read_lines, args=(child.stdout, self._lines), daemon=True).start()
-        return child
-
-    def _ended(self) -> str:
-        """How a process ended that was to answer."""
-        assert self._child is not None
-        try:
-            code = self._child.wait(timeout=_ENDING_SECONDS)
-        except subprocess.TimeoutExpired:
-            return "closed its output without an answer"
-        finally:
-            self.kill()
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        told = self._said.text() if self._said else ""
-        return f"ended with {how}" + (f": {told}" if told else "")
+    def _failed(self, fault: str, seconds: float, memory: int | None) -> Reply:
+        self.kill()
+        return Reply(None, fault, seconds, memory)
 
 
-def _read_lines(stream: IO[bytes], lines: queue.Queue[bytes]) -> None:
-    """Put each line into the queue, and nothing at the end."""
-    while line := stream.readline(MAX_ANSWER):
-        lines.put(line)
-    lines.put(b"")
-    stream.close()
+def beyond(memory: int | None, allowed_mib: int | None) -> str:
+    """What is wrong with an amount of memory, or nothing."""
+    if memory is None or allowed_mib is None or memory <= allowed_mib * 2**20:
+        return ""
+    return f"took {math.ceil(memory / 2**20)} MiB, {allowed_mib} are allowed"
 
 
-class _Tail:
-    """The last of what a process writes to standard error."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._kept = b""
-        self._stream = stream
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        while data := self._stream.read1(4096) if isinstance(self._stream, io.BufferedReader) else b"":
-            self._kept = (self._kept + data)[-_TOLD:]
-        self._stream.close()
-
-    def text(self) -> str:
-        """What was kept, once the process has ended."""
-        self._thread.join(timeout=1)  # what the process has started may still hold the stream
-        return self._kept.decode(errors="replace").strip()
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """The answer in a line, or None where it holds none."""
+    try:
+        answer = json.loads(line.decode())
+    except (ValueError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) and isinstance(answer.get("result"), str) else None
 
 
-class _Memory:
-    """Resident memory of a process and its descendants, between now and `peak`. Known on Linux alone."""
-
-    def __init__(self, pid: int) -> None:
-        self._before: dict[int, int] | None = {}
-        try:
-            for each in _family(pid):
-                Path(f"/proc/{each}/clear_refs").write_bytes(b"5")  # the peak begins anew (proc(5))
-                self._before[each] = _kilobytes(each, "VmRSS")
-        except OSError:
-            self._before = None
-        self._pid = pid
-
-    def peak(self) -> int | None:
-        """Bytes at the peak beyond those at the beginning."""
-        if self._before is None:
-            return None
-        try:
-            peaks = {each: _kilobytes(each, "VmHWM") for each in _family(self._pid)}
-        except OSError:
-            return None
-        return 1024 * sum(max(0, peak - self._before.get(each, 0)) for each, peak in peaks.items())
+def _wrong_hello(answer: Mapping[str, Any]) -> str:
+    if answer["result"] != "ok":
+        return shown(answer)
+    found = answer.get("operations")
+    if isinstance(found, list) and all(each in OPERATIONS for each in found):
+        return ""
+    return f"operations {shown(found)}, expected an array of {', '.join(OPERATIONS)}"
 
 
-def _family(pid: int) -> list[int]:
-    """The process and its descendants."""
-    found = [pid]
-    for each in found:
-        for task in Path(f"/proc/{each}/task").iterdir():
-            found += map(int, (task / "children").read_text().split())
-    return found
+def _text(value: Any) -> str:
+    return bounded(value) if isinstance(value, str) else shown(value)
 
 
-def _kilobytes(pid: int, name: str) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1])
-    return 0  # it has ended, or is a thread of the kernel
+def _unasked(child: Child) -> str:
+    return f"answered before it was asked: {shown(child.unread)}"
+
+
+def _ending(child: Child) -> str:
+    """How a process ended that was to answer."""
+    code = child.wait(ENDING_SECONDS)
+    if code is None:
+        return "closed its output without an answer"
+    return f"ended with {_how(code)}" + (f": {child.told}" if child.told else "")
+
+
+def _how(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"signal {signal.Signals(-code).name}"
+    except ValueError:  # a signal for real-time use has no name
+        return f"signal {-code}"

@@ -29,7 +29,7 @@ def _by_area(results: Sequence[Result]) -> Iterator[tuple[str, list[Result]]]:
 
 
 def failures(done: Run) -> list[str]:
-    """A line for each request that failed, and for each case that passed though it was listed as failing."""
+    """A line for all that is not as it should be: requests, cases that passed though listed, files, the end."""
     lines = []
     for result in done.results:
         if result.result == "failed":
@@ -37,7 +37,9 @@ def failures(done: Run) -> list[str]:
             lines += [f"{result.case.id}: {outcome.operation}: {outcome.why}" for outcome in wrong]
         elif result.result == "unexpected":
             lines.append(f"{result.case.id}: passed, though it is listed as failing")
-    return lines + ([f"at the end: {done.ending}"] if done.ending else [])
+    lines += _derived_failures(done.derived or ())
+    lines += [f"at the end: {done.ending}"] if done.ending else []
+    return lines if done.tested else [*lines, "nothing was tested"]
 
 
 def notes(done: Run) -> list[str]:
@@ -51,8 +53,8 @@ def notes(done: Run) -> list[str]:
     lacking = Counter(name for result in done.results for outcome in result.outcomes for name in outcome.lacking)
     lines = [f"skipped   {count} × {why}" for why, count in skipped.items()]
     lines += [f"left out  {count} × {name}" for name, count in lacking.items()]
-    measured = any(outcome.memory is not None for result in done.results for outcome in result.outcomes)
-    return lines if measured else [*lines, "memory    not measured: only Linux tells it of another process"]
+    lines += [] if done.derived != [] else ["skipped   derived files: verify: not offered"]
+    return lines if done.measured else [*lines, "memory    not measured: only Linux tells it of another process"]
 
 
 def slowest(done: Run) -> str:
@@ -68,15 +70,15 @@ def slowest(done: Run) -> str:
 
 def derived_table(results: Iterable[Derived]) -> list[Sequence[str]]:
     """Rows of cells: a family each."""
-    rows: list[Sequence[str]] = [("family", "files", "put", "failed", "")]
+    rows: list[Sequence[str]] = [("family", "files", "put", "failed", "skipped", "")]
     held = list(results)
     for family in dict.fromkeys(each.family for each in held):
         chosen = [each for each in held if each.family == family]
-        numbers = (sum(getattr(each, name) for each in chosen) for name in ("count", "asked", "failed"))
+        numbers = (sum(getattr(each, name) for each in chosen) for name in ("count", "asked", "failed", "skipped"))
         rows.append((family, *map(str, numbers), ""))
     return rows
 
 
-def derived_failures(results: Iterable[Derived]) -> list[str]:
+def _derived_failures(results: Iterable[Derived]) -> list[str]:
     """A line for each derived file that failed, the first ones of a family."""
     return [f"{each.seed}, {each.family} {number}: {why}" for each in results for number, why in each.failures]

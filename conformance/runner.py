@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import conversions
+from . import conversions, derived
 from .conversions import Conversion
+from .derived import Derived
+from .memory import MEASURABLE
 from .process import Implementation
 from .suite import Listed
 from .verdict import Outcome, judged, operations
 
 OWN = (sys.executable, "-m", "ptformat.conformance.adapter")
-PROTOCOL = 1
-STARTING_SECONDS = 60.0
-
-
-class NoImplementation(Exception):
-    """A command that cannot be started, or does not answer the first request as the protocol says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +57,30 @@ class Run:
         name: What the implementation calls itself.
         version: The version it gives.
         results: One for each case and conversion.
+        derived: One for each family of each case that files are derived of, none where files are not verified; None
+            where none were asked for.
         ending: What was wrong with how it ended; empty where all was well.
+        measured: Whether memory can be measured on this system.
     """
 
     command: list[str]
     name: str
     version: str
     results: list[Result] = field(default_factory=list)
+    derived: list[Derived] | None = None
     ending: str = ""
+    measured: bool = MEASURABLE
+
+    @property
+    def tested(self) -> bool:
+        """Whether anything was not skipped."""
+        return any(result.result != "skipped" for result in self.results)
 
     @property
     def sound(self) -> bool:
-        """Whether nothing failed that was not known to, and nothing passed that was."""
-        return not self.ending and not any(result.result in ("failed", "unexpected") for result in self.results)
+        """Whether something was tested, nothing failed that was not known to, and nothing passed that was."""
+        wrong = any(result.result in ("failed", "unexpected") for result in self.results)
+        return self.tested and not wrong and not self.ending and not any(each.failed for each in self.derived or ())
 
     def as_json(self) -> dict[str, Any]:
         """The report."""
@@ -90,6 +98,7 @@ class Run:
                 }
                 for result in self.results
             ],
+            **({} if self.derived is None else {"derived": [asdict(each) for each in self.derived]}),
         }
 
 
@@ -99,65 +108,67 @@ def run(
     *,
     known: Iterable[str] = (),
     slower: float = 1.0,
-    progress: Callable[[], None] | None = None,
+    every: int | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Run:
-    """Put cases and conversions to an implementation.
+    """Put cases and conversions to an implementation, and then derived files.
 
     Args:
         command: The program and its arguments.
         cases: What to ask.
         known: Ids of cases that are known to fail.
         slower: Times as many seconds as the manifest allows.
-        progress: Called after each case.
+        every: Put also the derived files 0, n, 2n, … of each family; None for none of them.
+        progress: Called with 1 after each case and file.
 
     Raises:
         NoImplementation: When it cannot be started, or does not say hello.
     """
     tested = Implementation(command)
-    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
-        try:
-            held = _greeted(tested)
-            done = Run(list(command), str(held.get("name", "?")), str(held.get("version", "?")))
-            offered = held.get("operations", [])
-            listed = frozenset(known)
-            for case in cases:
-                outcomes = _asked(tested, case, offered, Path(folder) / "out.ptf", slower)
-                done.results.append(Result(case, outcomes, case.id in listed))
-                if progress:
-                    progress()
-            done.ending = tested.stop()
-            return done
-        finally:
-            tested.kill()
-
-
-def _greeted(tested: Implementation) -> dict[str, Any]:
     try:
-        reply = tested.ask({"op": "hello", "protocol": PROTOCOL}, STARTING_SECONDS)
-    except OSError as error:
-        raise NoImplementation(f"{tested.command[0]}: {error.strerror}") from error
-    if reply.answer is None or reply.answer["result"] != "ok":
-        raise NoImplementation(f"{tested.command[0]}: {reply.fault or reply.answer} where it should say hello")
-    return reply.answer
+        greeting = tested.start()
+        done = Run(list(command), greeting.name, greeting.version)
+        listed = frozenset(known)
+        for case in cases:
+            outcomes = _asked(tested, case, greeting.operations, slower)
+            done.results.append(Result(case, outcomes, case.id in listed))
+            if progress:
+                progress(1)
+        if every is not None:
+            verifies = "verify" in greeting.operations
+            done.derived = [*derived.run(tested, every=every, slower=slower, progress=progress)] if verifies else []
+        done.ending = tested.stop()
+        return done
+    finally:
+        tested.kill()
 
 
 def _asked(
-    tested: Implementation, case: Listed | Conversion, offered: Sequence[str], out: Path, slower: float
+    tested: Implementation, case: Listed | Conversion, offered: Sequence[str], slower: float
 ) -> tuple[Outcome, ...]:
     if isinstance(case, Conversion):
-        return conversions.asked(tested, case, offered, out, slower)
+        with _new_file() as out:
+            return conversions.asked(tested, case, offered, out, slower)
     outcomes = []
     for operation in operations(case):
+        request = {"op": operation, "id": f"{operation} {case.id}", "file": str(case.path)}
+        limits = slower * case.seconds, case.memory_mib
         if operation not in offered:
             outcomes.append(Outcome(operation, "skipped", "not offered"))
-            continue
-        request = {"op": operation, "id": case.id, "file": str(case.path)}
-        if operation == "encode":
-            out.unlink(missing_ok=True)
-            request["out"] = str(out)
-        reply = tested.ask(request, slower * case.seconds)
-        outcomes.append(judged(case, operation, reply, out, slower))
+        elif operation == "encode":
+            with _new_file() as out:
+                reply = tested.ask({**request, "out": str(out)}, *limits)
+                outcomes.append(judged(case, operation, reply, out))
+        else:
+            outcomes.append(judged(case, operation, tested.ask(request, *limits)))
     return tuple(outcomes)
+
+
+@contextlib.contextmanager
+def _new_file() -> Iterator[Path]:
+    """Where a file may be written, in a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="conformance-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder) / "out.ptf"
 
 
 def known_failures(text: str) -> list[str]:

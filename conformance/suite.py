@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from . import recipes
+from .recipes.large import SLUGS
 
 ROOT = Path(__file__).resolve().parent
 CASES = ROOT / "cases"
@@ -121,6 +122,9 @@ def among(found: Sequence[T], chosen: Iterable[str]) -> list[T]:
         if not any(_beneath(case.id, name) for case in found):
             raise LookupError(f"no case {name!r}")
     return [case for case in found if not wanted or any(_beneath(case.id, name) for name in wanted)]
+
+
+LARGE = tuple(f"large/{slug}" for slug in SLUGS)
 
 
 def large(folder: Path) -> Iterator[Listed]:

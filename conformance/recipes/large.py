@@ -18,6 +18,24 @@ from .limits.base import CHUNK, ENTRIES, INDEX_BYTES, LATER, METADATA, WINDOW, m
 SECONDS = 60.0
 MIB = 2**20
 EMPTY_BLOCKS_SUM = 0x4EAA816866AC7EFD  # xxh3-64 of 256 MiB, which takes minutes in plain Python
+# All that `cases` makes, in order: known before it is made.
+SLUGS = (
+    "attrs-of-2-mib",
+    "chunk-of-64-mib",
+    "entries-at",
+    "entries-beyond",
+    "index-bytes-at",
+    "index-bytes-beyond",
+    "index-stored-bytes-beyond",
+    "map-of-65535",
+    "map-of-65536",
+    "metadata-at",
+    "provenance-of-2-mib",
+    "tensors-without-elements",
+    "window-at-with-single-segment",
+    "window-at-with-window-byte",
+    "window-beyond-the-content",
+)
 
 
 def cases() -> Iterator[Case]:

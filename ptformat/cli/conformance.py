@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from .failures import Failure
+from .progress import Progress
 from .text import Stopwatch, Verb, columns, count, plain
 
 if TYPE_CHECKING:
     from ..conformance.conversions import Conversion
-    from ..conformance.derived import Derived
     from ..conformance.runner import Run
     from ..conformance.suite import Listed
+
+SLOWEST = 1000
 
 
 class Verbs(click.Group):
@@ -68,7 +71,7 @@ def copy_cases(folder: Path) -> None:
 @click.option("--known-failures", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Ids, one a line.")
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the whole result as JSON.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole result as JSON.")
-@click.option("--slower", type=click.FloatRange(min=0, min_open=True), default=1.0, help="Times as many seconds.")
+@click.option("--slower", type=float, default=1.0, help="Times as many seconds.")
 @click.option("--large", is_flag=True, help="Also the cases that are too large to be kept.")
 @click.option("--derived", is_flag=True, help="Then some hundred thousand files that are derived of the cases.")
 @click.option("--every", type=click.IntRange(min=1), default=1, help="With --derived: every n-th of them.")
@@ -93,30 +96,40 @@ def run_cases(
     A crash, a time-out and too much memory are failures too, whatever the file. A case that is listed in a file of
     known failures may fail, but not pass. The exit code is 1 if anything failed.
     """
-    from ..conformance import conversions, runner, suite
+    from ..conformance import conversions, process, runner, suite
 
+    if not 0 < slower <= SLOWEST:
+        raise click.UsageError(f"--slower: {slower:g}, expected more than 0, {SLOWEST:,} at the most")
     cases = _chosen(chosen, level)
-    known = runner.known_failures(known_failures.read_text("utf-8")) if known_failures else []
-    if strange := sorted({*known} - {case.id for case in conversions.everything()}):
-        raise click.UsageError(f"{known_failures}: no case {strange[0]!r}")
+    known = _known(known_failures) if known_failures else []
     if damaged := suite.damaged(conversions.files_of(cases)):
         raise Failure(f"{damaged[0]}: not the file that the manifest lists; {count(len(damaged), 'case')} like this")
     watch = Stopwatch()
-    try:
-        with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
-            put = chain(cases, suite.large(Path(folder)) if large else ())
-            done = runner.run(command or runner.OWN, put, known=known, slower=slower)
-        more = _derived(command or runner.OWN, every, slower) if derived else []
-    except runner.NoImplementation as error:
-        raise Failure(str(error)) from error
-    whole = _report(done, more)
-    if report:
-        report.write_text(json.dumps(whole, indent=1) + "\n", "utf-8")
+    with contextlib.ExitStack() as stack:
+        written = stack.enter_context(report.open("w", encoding="utf-8")) if report else None
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="conformance-")))
+        progress = stack.enter_context(Progress("conformance", items=True))
+        if not derived:
+            progress.total(len(cases) + (len(suite.LARGE) if large else 0))
+        try:
+            done = runner.run(
+                command or runner.OWN,
+                chain(cases, suite.large(folder) if large else ()),
+                known=known,
+                slower=slower,
+                every=every if derived else None,
+                progress=progress.advance,
+            )
+        except process.NoImplementation as error:
+            raise Failure(str(error)) from error
+        text = json.dumps(done.as_json(), indent=1)
+        if written:
+            written.write(text + "\n")
     if as_json:
-        click.echo(json.dumps(whole, indent=1))
+        click.echo(text)
     else:
-        _show(done, more, watch)
-    context.exit(0 if done.sound and not any(each.failed for each in more) else 1)
+        _show(done, watch)
+    context.exit(0 if done.sound else 1)
 
 
 def _chosen(chosen: tuple[str, ...], level: str) -> list[Listed | Conversion]:
@@ -129,24 +142,19 @@ def _chosen(chosen: tuple[str, ...], level: str) -> list[Listed | Conversion]:
         raise click.UsageError(str(error.args[0])) from error
 
 
-def _derived(command: tuple[str, ...], every: int, slower: float) -> list[Derived]:
-    from ..conformance import derived
-    from ..conformance.process import Implementation
+def _known(path: Path) -> list[str]:
+    from ..conformance import conversions, runner, suite
 
-    tested = Implementation(command)
     try:
-        return list(derived.run(tested, every=every, slower=slower))
-    finally:
-        tested.kill()
+        known = runner.known_failures(path.read_text("utf-8"))
+    except UnicodeDecodeError as error:
+        raise Failure(f"{path}: not text in UTF-8, at byte {error.start}") from error
+    if strange := sorted({*known} - {case.id for case in conversions.everything()} - {*suite.LARGE}):
+        raise click.UsageError(f"{path}: no case {strange[0]!r}")
+    return known
 
 
-def _report(done: Run, more: list[Derived]) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return done.as_json() | ({"derived": [asdict(each) for each in more]} if more else {})
-
-
-def _show(done: Run, more: list[Derived], watch: Stopwatch) -> None:
+def _show(done: Run, watch: Stopwatch) -> None:
     from ..conformance import report
 
     click.echo(plain(f"{done.name} {done.version}"))
@@ -154,10 +162,10 @@ def _show(done: Run, more: list[Derived], watch: Stopwatch) -> None:
         click.echo(line)
     for line in [*report.notes(done), report.slowest(done)]:
         click.echo(plain(line))
-    if more:
-        for line in columns(report.derived_table(more)):
+    if done.derived:
+        for line in columns(report.derived_table(done.derived)):
             click.echo(line)
-    wrong = [*report.failures(done), *report.derived_failures(more)]
+    wrong = report.failures(done)
     for line in wrong:
         click.echo(plain(line), err=True)
     if not wrong:

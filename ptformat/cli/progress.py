@@ -13,7 +13,7 @@ DELAY = 0.3  # seconds: what is done sooner shows no line
 
 
 class Progress:
-    """Bytes done, rate and time left, on stderr when that is a terminal, erased at the end.
+    """Bytes or items done, rate and time left, on stderr when that is a terminal, erased at the end.
 
         with Progress("writing model.ptf") as progress:
             progress.total(1000)
@@ -22,29 +22,31 @@ class Progress:
     Args:
         what: What is being done.
         quiet: Show nothing.
+        items: What is counted is items, not bytes.
     """
 
-    def __init__(self, what: str, *, quiet: bool = False) -> None:
+    def __init__(self, what: str, *, quiet: bool = False, items: bool = False) -> None:
         self._what = what
+        self._items = items
         self._shown = not quiet and sys.stderr.isatty()
         self._start = time.monotonic()
         self._total: int | None = None
         self._done = 0
         self._line: Line | None = None
 
-    def total(self, nbytes: int) -> None:
-        """How many bytes there are in all."""
-        self._total = nbytes
+    def total(self, number: int) -> None:
+        """How many there are in all."""
+        self._total = number
 
-    def advance(self, nbytes: int) -> None:
-        """So many more bytes are done."""
-        self._done += nbytes
+    def advance(self, number: int) -> None:
+        """So many more are done."""
+        self._done += number
         if not self._shown:
             return
         if self._line is None:
             if time.monotonic() - self._start < DELAY:
                 return
-            self._line = _line()
+            self._line = _line(self._items)
             self._line.add_task(self._what, total=self._total, completed=self._done)
             self._line.start()
         else:
@@ -59,16 +61,22 @@ class Progress:
             self._line = None
 
 
-def _line() -> Line:
+def _line(items: bool) -> Line:
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
     from rich.progress import Progress as Line
 
     return Line(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        DownloadColumn(),
-        TransferSpeedColumn(),
+        *([MofNCompleteColumn()] if items else [DownloadColumn(), TransferSpeedColumn()]),
         TimeRemainingColumn(compact=True),
         console=Console(file=sys.stderr),
         transient=True,

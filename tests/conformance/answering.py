@@ -1,7 +1,8 @@
 """An implementation that answers as it is told: `answering.py TABLE.json`, for the tests of the runner.
 
-The table maps an operation, or `operation id`, to an answer, or to a string: `exit`, `abort`, `hang`, `noise`, `close`
-or `allocate N` (MiB, then the answer `{"result": "ok"}`).
+The table maps an operation, or an id, to an answer, or to a string: `exit`, `abort`, `hang`, `noise`, `close` or
+`allocate N` (MiB, then the answer `{"result": "ok"}`). An answer that has `write` first writes that text to the file
+asked for, or makes it a folder where the text is empty.
 """
 
 import json
@@ -16,7 +17,7 @@ for line in sys.stdin:
     operation = request["op"]
     if operation == "stop" and "stop" not in table:
         break
-    answer = table.get(f"{operation} {request.get('id')}", table.get(operation, {"result": "skipped"}))
+    answer = table.get(request.get("id"), table.get(operation, {"result": "skipped"}))
     if isinstance(answer, str):
         what, _, number = answer.partition(" ")
         if what == "exit":
@@ -36,6 +37,9 @@ for line in sys.stdin:
             del held
         answer = {"result": "ok"}
     if "write" in answer:
-        with open(request["out"], "w") as file:
-            file.write(answer["write"])
-    print(json.dumps(answer), flush=True)
+        out = pathlib.Path(request["out"])
+        if answer["write"]:
+            out.write_text(answer["write"])
+        else:
+            (out / "x").mkdir(parents=True)
+    print(json.dumps({**answer, "id": request["id"]}), flush=True)

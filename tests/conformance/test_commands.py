@@ -1,5 +1,6 @@
 """`ptformat conformance`, and `python -m ptformat.conformance`, which is the same."""
 
+import io
 import json
 import pathlib
 import re
@@ -9,12 +10,16 @@ import sys
 import pytest
 from cli_files import run
 
-from ptformat.conformance import derived, suite
+from ptformat.cli import progress
+from ptformat.conformance import derived, recipes, suite
+from ptformat.conformance.recipes import large
 from ptformat.conformance.recipes.derive import FAMILIES, SEEDS
 
 ANSWERING = pathlib.Path(__file__).with_name("answering.py")
 HELLO = {"result": "ok", "name": "told", "version": "7", "operations": ["verify"]}
 REFUSED = {"result": "reject", "code": "FEATURE", "message": "flags\x1b[31m"}
+
+SLOWER = "conformance run: --slower: {}, expected more than 0, 1,000 at the most. Try 'ptformat conformance run --help'"
 
 
 @pytest.fixture
@@ -83,6 +88,31 @@ def test_known_failures(told, tmp_path):
     assert done.stderr == f"ptformat: {expected}\n"
 
 
+def test_known_failures_are_text(told, tmp_path):
+    known = tmp_path / "known.txt"
+    known.write_bytes(b"valid/deck/net \xff\n")
+    done = run("conformance", "run", "--case", "valid/deck/net", "--known-failures", known, *told({}))
+    assert (done.exit_code, done.stderr) == (1, f"ptformat: {known}: not text in UTF-8, at byte 15\n")
+
+
+def test_known_failures_may_be_of_cases_that_are_made_on_demand(told, tmp_path):
+    known = tmp_path / "known.txt"
+    known.write_text("large/metadata-at\n")
+    right = told({"verify": {"result": "ok"}})
+    assert run("conformance", "run", "--case", "valid/deck/net", "--known-failures", known, *right).exit_code == 0
+    known.write_text("large/metadata\n")
+    done = run("conformance", "run", "--case", "valid/deck/net", "--known-failures", known, *right)
+    assert "no case 'large/metadata'" in done.stderr
+
+
+def test_cases_that_are_made_on_demand_are_those_that_are_named(monkeypatch):
+    """Made of sizes that take no time."""
+    for name, size in (("INDEX_BYTES", 9000), ("WINDOW", 8000), ("CHUNK", 4096), ("ENTRIES", 64), ("METADATA", 128)):
+        monkeypatch.setattr(large, name, size)
+    monkeypatch.setattr(large, "range", lambda *bounds: range(min(bounds[-1], 100)), raising=False)
+    assert tuple(case.slug for case in recipes.cases("large")) == large.SLUGS
+
+
 def test_report(told, tmp_path):
     report = tmp_path / "report.json"
     arguments = ["conformance", "run", "--case", "valid/deck/net", "--report", report, "--json"]
@@ -92,12 +122,43 @@ def test_report(told, tmp_path):
     assert json.loads(done.stdout)["summary"] == {"passed": 1}
 
 
+def test_report_is_opened_first(tmp_path):
+    started = tmp_path / "started"
+    report = tmp_path / "missing" / "r.json"
+    done = run("conformance", "run", "--report", report, "--", "touch", started)
+    assert (done.exit_code, done.stderr) == (1, f"ptformat: {report}: No such file or directory\n")
+    assert not started.exists()
+
+
+def test_nothing_is_tested_where_all_is_skipped(told):
+    done = run("conformance", "run", "--case", "valid/deck/net", *told({"verify": {"result": "skipped"}}))
+    assert (done.exit_code, done.stderr) == (1, "nothing was tested\n")
+    assert "as it should be" not in done.stdout
+
+
+def test_a_run_shows_a_line_on_a_terminal(monkeypatch):
+    shown = io.StringIO()
+    shown.isatty = lambda: True
+    monkeypatch.setattr(progress, "DELAY", 0)
+    monkeypatch.setattr(progress.sys, "stderr", shown)
+    monkeypatch.setenv("TERM", "xterm")
+    with progress.Progress("conformance", items=True) as line:
+        line.total(20)
+        line.advance(7)
+    assert "conformance" in shown.getvalue()
+    assert "7/20" in shown.getvalue()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["list", "valid/none"], 2, "conformance list: no case 'valid/none'. Try 'ptformat conformance list --help'"),
         (["run", "--case", "x"], 2, "conformance run: no case 'x'. Try 'ptformat conformance run --help'"),
         (["run", "--", "no-such-command"], 1, "no-such-command: No such file or directory"),
+        (["run", "--slower", "inf"], 2, SLOWER.format("inf")),
+        (["run", "--slower", "nan"], 2, SLOWER.format("nan")),
+        (["run", "--slower", "1e12"], 2, SLOWER.format("1e+12")),
+        (["run", "--slower", "0"], 2, SLOWER.format("0")),
         (["run", "--", "true"], 1, "true: ended with exit code 0 where it should say hello"),
     ],
 )
@@ -146,4 +207,4 @@ def test_a_derived_file_that_is_accepted_fails(told):
     table = {"verify": {"result": "ok"}}
     done = run("conformance", "run", "--case", "valid/deck/net", "--derived", "--every", "1000", *told(table))
     assert done.exit_code == 1
-    assert f"{SEEDS[0]}, truncated 0: ok , expected reject" in done.stderr.splitlines()
+    assert f"{SEEDS[0]}, truncated 0: ok, expected reject" in done.stderr.splitlines()

@@ -10,7 +10,7 @@ from cli_files import run
 from ptformat.conformance import conversions, runner, suite
 from ptformat.conformance.conversions import Conversion
 
-CONVERTING = pathlib.Path(__file__).with_name("converting.py")
+ANSWERING = pathlib.Path(__file__).with_name("answering.py")
 SLUG = "convert/attention/torch-to-linen"
 [CONVERSION] = conversions.everything([SLUG])
 PLAN = json.loads((suite.CASES / CONVERSION.plan).read_bytes())["steps"]
@@ -27,7 +27,7 @@ def told(tmp_path):
         path = tmp_path / "table.json"
         table = {"hello": HELLO | hello, "convert": converted, "decode": {"result": "ok", "content": content}}
         path.write_text(json.dumps(table))
-        done = runner.run([sys.executable, str(CONVERTING), str(path)], conversions.everything([ident]))
+        done = runner.run([sys.executable, str(ANSWERING), str(path)], conversions.everything([ident]))
         (result,) = done.results
         return result
 
@@ -211,7 +211,7 @@ def test_command_lists_and_runs_them(tmp_path):
     ]
     table = tmp_path / "table.json"
     table.write_text(json.dumps({"hello": HELLO | {"operations": ["convert"]}, "convert": {"result": "refuse"}}))
-    done = run("conformance", "run", "--case", "convert/gru", "--", sys.executable, CONVERTING, table)
+    done = run("conformance", "run", "--case", "convert/gru", "--", sys.executable, ANSWERING, table)
     assert [line.split() for line in done.stdout.splitlines()[1:5]] == [
         ["area", "cases", "passed", "failed", "skipped"],
         ["convert/gru", "3", "–", "–", "3"],
@@ -225,5 +225,5 @@ def test_command_lists_and_runs_them(tmp_path):
     assert done.exit_code == 1
     known = tmp_path / "known.txt"
     known.write_text("convert/gru/torch-to-linen\nconvert/gru/linen-to-torch\n")
-    told = ["--known-failures", known, "--", sys.executable, CONVERTING, table]
+    told = ["--known-failures", known, "--", sys.executable, ANSWERING, table]
     assert run("conformance", "run", "--case", "convert/gru", *told).exit_code == 0

@@ -64,6 +64,7 @@ def test_operations_that_make_elements():
         ({"op": "fill", "shape": [2**30, 2**30], "dtype": "float32", "value": 0}, "more elements than"),
         ({"op": "fill", "shape": [-1], "dtype": "float32", "value": 0}, r"fill: shape is \[-1\]"),
         ({"op": "fill", "shape": [1], "dtype": "float32", "value": float("nan")}, "fill: value is nan"),
+        ({"op": "fill", "shape": [1], "dtype": "float32", "value": 10**400}, "fill: value is 1000"),
         ({"op": ["x"]}, "no operation is called"),
         (7, "7 is neither a path nor a map"),
     ],
