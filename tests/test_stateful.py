@@ -1,13 +1,19 @@
 """A folder of files through any order of saving, tying, overwriting, failing, being killed, packing and reading.
 
 The model is a dict: name -> tree. After each step every file is its tree, to the last bit and with its ties; readers
-that were opened before see what they saw; what killed writers left behind lies beside the files and disturbs nobody.
+that were opened before see what they saw; what killed and abandoned writers left behind lies beside the files and
+disturbs nobody.
 
     HYPOTHESIS_PROFILE=long .venv/bin/python -m pytest tests/test_stateful.py      # 2000 runs of 100 steps
 """
 
+import atexit
+import functools
 import os
+import pickle
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -53,6 +59,36 @@ def ties(tree):
     return [next(i for i, other in enumerate(found) if other is array) for array in found]
 
 
+# Saves in forks of itself, and kills each after so many seconds: says how it ended.
+KILLER = """
+import os, pickle, signal, sys, time
+import ptformat
+
+while True:
+    try:
+        after, tree, path, options = pickle.load(sys.stdin.buffer)
+    except EOFError:
+        break
+    pid = os.fork()
+    if not pid:
+        try:
+            ptformat.save_file(tree, path, durable=False, **options)
+        finally:
+            os._exit(0)
+    time.sleep(after)
+    os.kill(pid, signal.SIGKILL)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+@functools.cache
+def killer():
+    """The process that does it: this one may have threads, which no fork survives."""
+    process = subprocess.Popen([sys.executable, "-c", KILLER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    atexit.register(process.communicate)
+    return process
+
+
 class Folder(RuleBasedStateMachine):
     """The folder and what should be in it."""
 
@@ -61,11 +97,11 @@ class Folder(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="ptformat-"))
         self.model = {}
         self.readers = []  # (an open reader, the tree that its file held)
-        self.killed = []  # writers that nobody ended
+        self.abandoned = []  # writers that nobody ended
         self.left = set()
 
     def teardown(self):
-        for writer in self.killed:
+        for writer in self.abandoned:
             writer.abort()
         shutil.rmtree(self.folder)
 
@@ -141,14 +177,33 @@ class Folder(RuleBasedStateMachine):
         with pytest.raises(FormatError, match=r"a builtins\.object is no tensor"):
             ptformat.save_file({"whole": tree, "odd": object()}, self.saved(name), durable=False)
 
-    @precondition(lambda self: len(self.killed) < 4)
+    @precondition(lambda self: len(self.abandoned) < 4)
     @rule(name=NAMES, options=OPTIONS, large=st.booleans())
-    def a_writer_is_killed(self, name, options, large):
-        """It is never heard of again; its temporary file stays, as long as it came."""
+    def a_writer_is_abandoned(self, name, options, large):
+        """It is neither committed nor aborted; its temporary file stays, as long as it came."""
         out = ptformat.Writer(self.saved(name), durable=False, **options)
         if large:
             out.tensor("a", LARGE)
-        self.killed.append(out)
+        self.abandoned.append(out)
+        self.look_for_what_is_left()
+
+    @rule(name=NAMES, tree=TREES, options=OPTIONS, after=st.floats(0, 0.004))
+    def a_save_is_killed(self, name, tree, options, after):
+        """The old file is there, whole, or the new one; a temporary one may stay.
+
+        Then it is saved: how far the killed one came is not the same each time, what hypothesis draws from must be.
+        """
+        new, process = {"tree": tree, "large": LARGE}, killer()
+        pickle.dump((after, new, self.saved(name), options), process.stdin)
+        process.stdin.flush()
+        assert process.stdout.readline() in (b"-9\n", b"0\n")
+        if name in self.model or self.saved(name).exists():
+            found = ptformat.load_tree(self.saved(name), verify=True)
+            assert same(new, found) or same(self.model[name], found)
+        self.save(name, new, options)
+        self.look_for_what_is_left()
+
+    def look_for_what_is_left(self):
         self.left = {path.name for path in self.folder.iterdir()} - set(self.model)
 
     # ------------------------------------------------------------------------------------------------- reading
