@@ -8,7 +8,7 @@ from typing import Any
 
 from . import forms
 from .draft import ZSTD, Draft, column, u32, u64
-from .invalid.base import bounded, flipped, put
+from .invalid.base import TRAILER, bounded, flipped, put
 
 Columns = dict[str, bytes]
 Keys = dict[str, bytes | None]
@@ -95,20 +95,8 @@ def _add(held: dict[str, Any], more: Mapping[str, Any]) -> None:
     held |= more
 
 
-_FIELDS = {
-    "offset": (0, 8),
-    "stored": (8, 8),
-    "decoded": (16, 8),
-    "sum": (24, 8),
-    "flags": (32, 4),
-    "major": (36, 2),
-    "minor": (38, 2),
-    "length": (40, 8),
-}
-
-
 def _field(data: bytes, name: str) -> int:
-    at, size = _FIELDS[name]
+    at, size = TRAILER[name]
     start = len(data) - 64 + at
     return int.from_bytes(data[start : start + size], "little")
 

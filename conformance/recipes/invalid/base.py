@@ -7,6 +7,18 @@ from collections.abc import Callable
 from .. import blocks, forms
 from ..draft import Draft
 
+# Field of the trailer -> (offset in it, bytes).
+TRAILER = {
+    "offset": (0, 8),
+    "stored": (8, 8),
+    "decoded": (16, 8),
+    "sum": (24, 8),
+    "flags": (32, 4),
+    "major": (36, 2),
+    "minor": (38, 2),
+    "length": (40, 8),
+}
+
 
 def sample() -> Draft:
     """Every type of entry; what it says is in no place longer than it has to be."""

@@ -8,19 +8,8 @@ from collections.abc import Iterator
 from ..case import Case, reject
 from ..draft import MAGIC, Draft
 from ..xxh3 import xxh3_64
-from .base import bounded, flipped, put, sample
+from .base import TRAILER, bounded, flipped, put, sample
 
-# Field -> (offset in the trailer, bytes).
-FIELDS = {
-    "offset": (0, 8),
-    "stored": (8, 8),
-    "decoded": (16, 8),
-    "sum": (24, 8),
-    "flags": (32, 4),
-    "major": (36, 2),
-    "minor": (38, 2),
-    "length": (40, 8),
-}
 LAST = 2**64 - 1
 
 
@@ -58,7 +47,7 @@ def _checksums() -> Iterator[Case]:
     yield reject("own-checksum-big-endian", swapped, "CHECKSUM", "2.2", "the same number the wrong way", step=6)
     longer = put(whole, -16, struct.pack("<Q", xxh3_64(whole[-64:-8])))
     yield reject("own-checksum-of-56-bytes", longer, "CHECKSUM", "2.2", "taken over itself too", step=6)
-    for name, (at, size) in FIELDS.items():
+    for name, (at, size) in TRAILER.items():
         for place, byte in (("first", at), ("last", at + size - 1)):
             data = flipped(whole, len(whole) - 64 + byte, 3)
             slug = f"flipped-{name}-{place}-byte"
