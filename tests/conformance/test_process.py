@@ -29,7 +29,6 @@ for line in sys.stdin:
         continue
     {body}
 """
-LINUX = pytest.mark.skipif(not memory.MEASURABLE, reason="only Linux tells of other processes")
 
 
 @pytest.fixture(autouse=True)
@@ -172,7 +171,6 @@ def test_an_end_is_seen_though_a_child_holds_the_pipes(made):
     assert reply.seconds < 2
 
 
-@LINUX
 @pytest.mark.parametrize("session", [False, True], ids=["same", "own"])
 @pytest.mark.parametrize("body", ["time.sleep(1000)", "os._exit(3)", "say()"], ids=["hangs", "ends", "stops"])
 def test_nothing_is_left_running(made, tmp_path, session, body):
@@ -183,7 +181,6 @@ def test_nothing_is_left_running(made, tmp_path, session, body):
     assert gone(int((tmp_path / "pid").read_text()))
 
 
-@LINUX
 def test_nothing_is_kept_of_what_has_ended(made):
     tested = made("os._exit(3)")
     tested.ask(VERIFY, 5)
@@ -196,7 +193,6 @@ def test_nothing_is_kept_of_what_has_ended(made):
 ALLOCATES = f"[{sys.executable!r}, '-S', '-c', 'import time; held = b\"x\" * (200 << 20); time.sleep({{}})']"
 
 
-@LINUX
 def test_memory_of_what_has_ended_counts(made):
     tested = made(f"subprocess.run({ALLOCATES.format(0.2)}); say()")
     reply = tested.ask(VERIFY, 10)
@@ -205,7 +201,6 @@ def test_memory_of_what_has_ended_counts(made):
     assert tested.ask(VERIFY, 10, 64).fault.endswith(" MiB, 64 are allowed")
 
 
-@LINUX
 @pytest.mark.parametrize(
     "body", [f"subprocess.run({ALLOCATES.format(1000)})", "held = b'x' * (200 << 20); time.sleep(9)"]
 )
