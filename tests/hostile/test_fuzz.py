@@ -31,7 +31,7 @@ def test_nothing_is_found(tmp_path: Path) -> None:
 
 
 def run_with(fault: str, folder: Path, *said: str) -> subprocess.CompletedProcess[str]:
-    """The command on two attacks, with a reader that does this; what hangs is ended after a second."""
+    """The command on two attacks, with a reader that does this; what hangs is ended after two seconds."""
     folder.mkdir(exist_ok=True)
     code = f"""
 import faulthandler, os, signal, sys, time
@@ -39,7 +39,7 @@ sys.path.insert(0, {str(SCRIPT.parent)!r})
 from hostile import judge
 
 later = faulthandler.dump_traceback_later
-faulthandler.dump_traceback_later = lambda seconds, exit: later(1, exit=exit)
+faulthandler.dump_traceback_later = lambda seconds, exit: later(2, exit=exit)
 
 def read(path):
     {fault}
@@ -108,6 +108,6 @@ def test_what_takes_too_much_is_found(tmp_path: Path) -> None:
     done = run_with("held = b'x' * (80 * 2**20)", tmp_path)
     assert done.stdout.count("Fault: 80 MiB of memory") == 2
     done = run_with(
-        "judge.SECONDS = 0.1; start = os.times().user\n    while os.times().user < start + 0.3: pass", tmp_path
+        "judge.SECONDS = 0.02; start = os.times().user\n    while os.times().user < start + 0.1: pass", tmp_path
     )
     assert len(re.findall(r"Fault: \d\.\d s \(read\)", done.stdout)) == 2
