@@ -17,6 +17,8 @@ MAX_LINE = 256 * 2**20
 _PIECE = 2**20  # as much as a pipe holds
 _TOLD = 400  # bytes of the end of standard error that are kept
 _ENDING_SECONDS = 5.0
+_LOOK_SECONDS = 0.02  # between two looks at what is left of it
+_UNSEEN = 5  # looks that find nothing, after which nothing is left: a program just being started has no environment
 _MARK = "PTFORMAT_CONFORMANCE"  # begins a name in the environment of all that a process starts
 _numbers = itertools.count()
 
@@ -117,12 +119,14 @@ class Child:
         """Kill it and all that it has started: its group, and on Linux whoever has its environment."""
         with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: the group is all zombies
             os.killpg(self.pid, signal.SIGKILL)
-        end = time.monotonic() + _ENDING_SECONDS
-        while (found := _having(self._mark)) and time.monotonic() < end:
+        end, unseen = time.monotonic() + _ENDING_SECONDS, 0
+        while unseen < _UNSEEN and time.monotonic() < end:
+            found = _having(self._mark)
             for pid in found:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            time.sleep(0.001)
+            unseen = 0 if found else unseen + 1
+            time.sleep(_LOOK_SECONDS)
         self._process.wait()
         self._selector.close()
         for stream in (self._in, self._out, self._err):
