@@ -24,7 +24,7 @@ def check(index: Index, nesting: Nesting) -> None:
     Raises:
         FormatError: TREE or NONCANONICAL; the first rule broken, in the order of spec section 10.
     """
-    escaped = any("\\" in path for path in index.paths)
+    escaped = "\\" in "".join(index.paths)
     if not escaped and not index.columns["form"].size:
         return
     forms = _Forms(index, nesting)

@@ -43,9 +43,10 @@ class Nesting:
         Raises:
             FormatError: LIMIT, when there are more than `MAX_INNER_PATHS`.
         """
-        depths = [key.count(END) for key in self.keys]
-        if sum(depths) - len(depths) + 2 <= MAX_INNER_PATHS:  # each path names one less than it has segments
+        # Each path names one less than it has segments.
+        if "".join(self.keys).count(END) - len(self.keys) + 2 <= MAX_INNER_PATHS:
             return
+        depths = [key.count(END) for key in self.keys]
         inner, before, last = 1, "", 0
         for row in self.order:
             key, depth = self.keys[row], depths[row]
