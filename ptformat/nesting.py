@@ -35,7 +35,10 @@ class Nesting:
         self.above = array("q", [-1]) * len(names)
         self.first = array("q", [len(names)]) * len(names)
         ordered = list(map(self.keys.__getitem__, self.order))
-        self.nested = any(map(str.startswith, ordered[1:], ordered))
+        rooted = ordered[:1] == [""]
+        beneath = ordered[1:] if rooted else ordered
+        self._deep = any(map(str.startswith, beneath[1:], beneath))  # another entry than the root has some beneath it
+        self.nested = self._deep or (rooted and len(ordered) > 1)
 
     def check_inner(self) -> None:
         """Check how many inner paths there are, the root included.
@@ -62,6 +65,11 @@ class Nesting:
         """Find `above` and `first`."""
         if not self.nested:
             return
+        if not self._deep:
+            root = self.order[0]
+            self.above = self._all_but_root(root)
+            self.first[root] = 0 if root else 1
+            return
         keys, above = self.keys, self.above
         open_: list[int] = []  # rows, each beneath the one before
         for row in self.order:
@@ -83,11 +91,19 @@ class Nesting:
 
     def within(self, containers: Sequence[bool]) -> array[int]:
         """Of each row, the nearest of the rows above it that are `containers`, or -1."""
+        if self.nested and not self._deep and containers[self.order[0]]:
+            return self._all_but_root(self.order[0])
         found = array("q", [-1]) * len(self.keys)
-        for row in self.order if self.nested else ():
+        for row in self.order if self._deep else ():
             outer = self.above[row]
             if outer >= 0:
                 found[row] = outer if containers[outer] else found[outer]
+        return found
+
+    def _all_but_root(self, root: int) -> array[int]:
+        """Of each row the root's, but -1 of the root itself."""
+        found = array("q", [root]) * len(self.keys)
+        found[root] = -1
         return found
 
     def tail(self, row: int, outer: int) -> str:
